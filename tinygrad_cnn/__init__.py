@@ -1,0 +1,45 @@
+"""tinygrad_cnn: an autograd tensor framework for convolutional networks whose only engine is NumPy.
+
+Names, semantics and errors are PyTorch's; each family lists what it makes public in ``__all__``.
+"""
+
+# ruff: noqa: F403  # the star imports below are the public surface, listed where it is defined
+from tinygrad_cnn import autograd, backend, errors, nn, ops, testing
+from tinygrad_cnn.autograd import *
+from tinygrad_cnn.autograd.op import Op, differentiable, operation
+from tinygrad_cnn.autograd.tensor import Tensor
+from tinygrad_cnn.backend import (
+    Generator,
+    Size,
+    device,
+    double,
+    dtype,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    set_default_dtype,
+    short,
+    uint8,
+)
+from tinygrad_cnn.backend import bool_ as bool
+from tinygrad_cnn.backend import float_ as float
+from tinygrad_cnn.backend import int_ as int
+from tinygrad_cnn.ops.activation import *
+from tinygrad_cnn.ops.compare import *
+from tinygrad_cnn.ops.create import *
+from tinygrad_cnn.ops.elementwise import *
+from tinygrad_cnn.ops.index import *
+from tinygrad_cnn.ops.matmul import *
+from tinygrad_cnn.ops.random import *
+from tinygrad_cnn.ops.reduce import *
+from tinygrad_cnn.ops.shape import *
+from tinygrad_cnn.ops.sort import *
+
+__version__ = "0.1.0"

@@ -1,0 +1,683 @@
+"""``@differentiable``: how an op is declared, checked, run and recorded; and the registry of all of them.
+
+A declaration holds everything about one op, in one place::
+
+    @differentiable(method=True)
+    def scale(input: Array, factor: float) -> Array:
+        \"\"\"Multiply by a number.\"\"\"
+        return input * factor
+
+    scale.gradients(input=lambda g, factor: scale(g, factor))
+    scale.samples(lambda draw: dict(input=draw.array(draw.shape()), factor=2.5))
+    scale.reference(lambda input, factor: np.vectorize(lambda x: x * factor)(input))
+
+The forward speaks arrays. A gradient formula speaks ops and operators, so the same formula is the fast first
+order on arrays, and records itself on Tensors (``create_graph=True``), which is the second order.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tinygrad_cnn.autograd import graph
+from tinygrad_cnn.autograd.graph import Edge, Metadata, Node
+from tinygrad_cnn.autograd.mode import mode
+from tinygrad_cnn.autograd.tensor import Tensor, as_array, as_tensor, track_view, wrap
+from tinygrad_cnn.backend import as_floating, promote
+from tinygrad_cnn.errors import (
+    ArgumentTypeError,
+    DTypeError,
+    GraphError,
+    IndexRangeError,
+    InPlaceError,
+    ShapeError,
+    TinygradError,
+)
+
+_REQUIRED: Any = object()
+_registry: dict[str, Op] = {}
+registry: Mapping[str, Op] = MappingProxyType(_registry)  # every declared op, by name
+
+# What a slot of a node's saved values is taken from.
+_VALUE, _SHAPE, _OUT, _RESIDUAL = range(4)
+
+
+class _Slot(NamedTuple):
+    source: int
+    index: int
+    name: str
+
+
+class _Plan(NamedTuple):
+    """What a node has to save, and how to call the formulas, when a given set of inputs needs gradients."""
+
+    slots: tuple[_Slot, ...]
+    formulas: tuple[tuple[Callable[..., Any], tuple[int, ...]] | None, ...]  # one an input; -1 stands for g
+    needs: tuple[bool, ...]
+
+
+class Op:
+    """A registered operation. Called with Tensors it checks, runs and records; with arrays it just runs."""
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        name: str | None = None,
+        differentiable: bool = True,
+        elementwise: str | None = None,
+        view: bool = False,
+        residuals: Sequence[str] = (),
+        outputs: int | str = 1,
+        grad_name: str | None = None,
+    ) -> None:
+        self.forward = forward
+        self.name = name or forward.__name__.rstrip("_")
+        self.__name__ = self.__qualname__ = self.name
+        self.__doc__ = forward.__doc__
+        self.__module__ = forward.__module__
+        self.__wrapped__ = forward
+        self.is_differentiable = differentiable
+        self.elementwise = elementwise
+        self.view = view
+        self.residuals = tuple(residuals)
+        self.outputs = outputs
+        self.grad_name = grad_name or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
+        self._read_signature()
+        self.formulas: dict[str, Callable[..., Any]] = {}
+        self._fused: tuple[tuple[str, ...], Callable[..., Any]] | None = None
+        self._composite: Callable[..., Any] | None = None
+        self._check: Callable[..., Any] | None = None
+        self._samples: Callable[..., Any] | None = None
+        self._reference: Callable[..., Any] | None = None
+        self._plans: dict[tuple[bool, ...], _Plan] = {}
+
+    def _read_signature(self) -> None:
+        """Inputs are the positional parameters that are annotated ``Array`` or not at all; the rest are settings."""
+        self.signature = inspect.signature(self.forward)
+        parameters = [p for p in self.signature.parameters.values() if p.name != "recording"]
+        self._takes_recording = len(parameters) < len(self.signature.parameters)
+        self.parameters = tuple(p.name for p in parameters)
+        self._index = {p.name: i for i, p in enumerate(parameters)}
+        self._defaults = [_REQUIRED if p.default is p.empty else p.default for p in parameters]
+        self._required = tuple(i for i, default in enumerate(self._defaults) if default is _REQUIRED)
+        self._positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
+        inputs = [
+            (i, "Array | None" in str(p.annotation) or p.default is None, "Sequence" in str(p.annotation))
+            for i, p in enumerate(parameters)
+            if p.kind is not p.KEYWORD_ONLY and (p.annotation is p.empty or "Array" in str(p.annotation))
+        ]
+        self.inputs = tuple(self.parameters[i] for i, _, _ in inputs)
+        self._input_indices = tuple(i for i, _, _ in inputs)
+        self.variadic = any(many for _, _, many in inputs)
+        if self.variadic and len(inputs) != 1:
+            raise TypeError(f"{self.name}: a sequence of arrays must be the only input")
+
+    # -------------------------------------------------------------------------------- declarations
+    def gradients(self, **formulas: Callable[..., Any]) -> None:
+        """Declare a formula for each input: a function of ``g`` and of what it names.
+
+        It may name any argument, ``<argument>_shape``, ``out`` and the op's residuals; only that is kept alive.
+        """
+        for argument, formula in formulas.items():
+            if argument not in self.inputs:
+                raise TypeError(f"{self.name}: gradient for unknown input {argument!r}; inputs are {self.inputs}")
+            for name in inspect.signature(formula).parameters:
+                if name != "g":
+                    self._slot(name)  # raises on a name that means nothing
+        self.formulas.update(formulas)
+        self._plans.clear()
+
+    def fused_gradients(self, inputs: Sequence[str], rule: Callable[..., Any]) -> None:
+        """Declare one rule on raw arrays for several inputs: it returns a tuple, one gradient an input.
+
+        It may also name ``needs``, a flag an input. ``composite`` must be declared as well.
+        """
+        for name in inspect.signature(rule).parameters:
+            if name not in ("g", "needs"):
+                self._slot(name)
+        self._fused = (tuple(inputs), rule)
+
+    def composite(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare the same mathematics in simple ops: used under ``create_graph``, and to test the fused rule."""
+        self._composite = function
+        return function
+
+    def check(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare the function that raises on arguments which the op can't take. It gets what the op gets."""
+        self._check = function
+        return function
+
+    def samples(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare the function that draws valid arguments: ``function(draw) -> {argument: value}``."""
+        self._samples = function
+        return function
+
+    def reference(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare a slow, obvious definition on arrays, independent of the kernel."""
+        self._reference = function
+        return function
+
+    # ------------------------------------------------------------------------------------- calling
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        values = self._bind(args, kwargs)
+        tensors = self._unwrap(values)
+        if tensors is None:
+            result = self.call(self.forward, values, **({"recording": False} if self._takes_recording else {}))
+            return result[0] if self.residuals else result
+        return self._run(tensors, values)[0]
+
+    def call(self, function: Callable[..., Any], values: Sequence[Any], **extra: Any) -> Any:
+        """Call the forward, or a function with its signature, with the arguments in the signature's order."""
+        count = self._positional
+        if count == len(values):
+            return function(*values, **extra)
+        return function(*values[:count], **dict(zip(self.parameters[count:], values[count:], strict=True)), **extra)
+
+    def with_residuals(self, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Call on Tensors and return the result with the residuals (indices, statistics) as Tensors."""
+        values = self._bind(args, kwargs)
+        tensors = self._unwrap(values)
+        out, residuals = self._run(tensors or [None] * len(self.inputs), values, keep=True)
+        return (out, *(wrap(np.asarray(r)) for r in residuals))
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        """The arguments in the order of the signature, with the defaults filled in."""
+        given = len(args)
+        if given > self._positional:
+            raise ArgumentTypeError(
+                f"{self.name}() takes {self._positional} positional arguments but {given} were given: "
+                f"{self.name}({', '.join(self.parameters)})"
+            )
+        values = [*args, *self._defaults[given:]]
+        for keyword, value in kwargs.items():
+            index = self._index.get(keyword)
+            if index is None or index < given:
+                problem = "got multiple values for" if index is not None else "got an unexpected keyword"
+                raise ArgumentTypeError(
+                    f"{self.name}() {problem} argument '{keyword}': {self.name}({', '.join(self.parameters)})"
+                )
+            values[index] = value
+        for index in self._required:
+            if index >= given and values[index] is _REQUIRED:
+                raise ArgumentTypeError(
+                    f"{self.name}() missing argument '{self.parameters[index]}': "
+                    f"{self.name}({', '.join(self.parameters)})"
+                )
+        return values
+
+    def _unwrap(self, values: list[Any]) -> list[Tensor | None] | None:
+        """Put the Tensors' arrays into ``values``; return the Tensors, one an input, or None if there are none."""
+        if self.variadic:
+            index = self._input_indices[0]
+            items = values[index]
+            if not isinstance(items, list | tuple):
+                raise ArgumentTypeError(
+                    f"{self.name}(): argument '{self.parameters[index]}' must be a list or tuple of Tensors, "
+                    f"not {type(items).__name__}"
+                )
+            tensors = [item if isinstance(item, Tensor) else None for item in items]
+            values[index] = [as_array(item) for item in items]
+            return tensors if any(t is not None for t in tensors) else None
+        tensors, found = [], False
+        for index in self._input_indices:
+            value = values[index]
+            if isinstance(value, Tensor):
+                values[index] = value._array
+                tensors.append(value)
+                found = True
+            else:
+                tensors.append(None)
+        return tensors if found else None
+
+    def _run(
+        self, tensors: list[Tensor | None], values: list[Any], keep: bool = False
+    ) -> tuple[Any, tuple[Any, ...]]:
+        """Check, run the forward, and record a node if an input needs a gradient."""
+        edges: list[Edge | None] | None = None
+        if mode.recording and self.is_differentiable:
+            edges = [None if t is None else t._edge for t in tensors]
+            if not any(edges):
+                edges = None
+        recording = {"recording": edges is not None or keep} if self._takes_recording else {}
+        try:
+            if self._check is not None:
+                self.call(self._check, values)
+            if self.elementwise is not None:
+                self._promote(values)
+            result = mode.quietly(self.call, self.forward, values, **recording)
+        except TinygradError:
+            raise
+        except (ValueError, TypeError, IndexError, OverflowError, AttributeError, MemoryError) as error:
+            raise self._explain(error, values) from error
+        residuals: tuple[Any, ...] = ()
+        if self.residuals:
+            result, *rest = result
+            residuals = tuple(rest)
+        if self.outputs != 1:
+            return self._wrap_many(tensors, values, edges, result, residuals), residuals
+        if not isinstance(result, np.ndarray):
+            result = np.asarray(result)
+        out = wrap(result)
+        if edges is not None:
+            node = self._record(tensors, values, edges, ((result.shape, result.dtype),))
+            node.fill(values, result, out._counter, residuals)
+            out._edge = (node, 0)
+        if self.view:
+            self._track(out, tensors[0], values, None)
+        return out, residuals
+
+    def _wrap_many(
+        self,
+        tensors: list[Tensor | None],
+        values: list[Any],
+        edges: list[Edge | None] | None,
+        results: Sequence[np.ndarray],
+        residuals: tuple[Any, ...],
+    ) -> tuple[Tensor, ...]:
+        outs = tuple(wrap(np.asarray(result)) for result in results)
+        if edges is not None and outs:
+            node = self._record(tensors, values, edges, tuple((o._array.shape, o._array.dtype) for o in outs))
+            node.fill(values, None, None, residuals)
+            for index, out in enumerate(outs):
+                out._edge = (node, index)
+        if self.view:
+            for index, out in enumerate(outs):
+                self._track(out, tensors[0], values, index)
+        return outs
+
+    def _track(self, out: Tensor, source: Tensor | None, values: list[Any], output: int | None) -> None:
+        array, result = source._array if source is not None else None, out._array
+        if array is not None and (
+            result.base is array or (array.base is not None and result.base is array.base) or result is array
+        ):
+            track_view(out, source, self, values[1:], output)  # type: ignore[arg-type]  # array is not None
+
+    def _record(
+        self, tensors: list[Tensor | None], values: list[Any], edges: list[Edge | None], metadata: tuple[Metadata, ...]
+    ) -> OpNode:
+        for tensor in tensors:
+            if tensor is not None and tensor._inference:
+                raise GraphError(
+                    f"{self.name}: Inference tensors cannot be saved for backward. To work around you can make a clone "
+                    "to get a normal tensor and use it in autograd."
+                )
+        flags = (True,) if self.variadic else tuple([edge is not None for edge in edges])
+        plan = self._plans.get(flags)
+        if plan is None:
+            self._plans[flags] = plan = self._make_plan(flags)
+        node = OpNode(self, plan, edges, metadata)
+        node.counters = [None if t is None else (t._counter, t._counter[0]) for t in tensors]
+        if mode.anomaly:
+            node.trace = "".join(traceback.format_stack(limit=12)[:-2])
+        return node
+
+    def _promote(self, values: list[Any]) -> None:
+        """Bring the inputs of an elementwise op to one dtype, and integers to floating where it needs that."""
+        first, mixed, numbers = None, False, False
+        for index in self._input_indices:
+            value = values[index]
+            if isinstance(value, np.ndarray | np.generic):
+                if isinstance(value, np.generic):
+                    values[index] = value = np.asarray(value)
+                if first is None:
+                    first = value.dtype
+                elif value.dtype != first:
+                    mixed = True
+            elif isinstance(value, bool | int | float):
+                numbers = True
+            elif value is not None:
+                raise ArgumentTypeError(
+                    f"{self.name}(): argument '{self.parameters[index]}' must be Tensor or a number, "
+                    f"not {type(value).__name__}"
+                )
+        if first is None or (not mixed and first.kind == "f"):
+            return
+        dtype = promote(values[i] for i in self._input_indices if values[i] is not None) if mixed or numbers else first
+        for index in self._input_indices:
+            value = values[index]
+            if isinstance(value, np.ndarray):
+                value = value if value.dtype == dtype else value.astype(dtype)
+                values[index] = as_floating(value, self.name) if self.elementwise == "float" else value
+
+    def _explain(self, error: Exception, values: list[Any]) -> TinygradError:
+        """NumPy's exception as one of ours, with the op's name and the shapes."""
+        got = ", ".join(
+            f"{name} {tuple(v.shape)}" for name, v in zip(self.parameters, values, strict=True) if hasattr(v, "shape")
+        )
+        if self.elementwise is not None and isinstance(error, ValueError):
+            shapes = [values[i].shape for i in self._input_indices if isinstance(values[i], np.ndarray)]
+            return ShapeError(f"{self.name}: {_broadcast_problem(shapes)}; got {got}")
+        kind: type[TinygradError] = ShapeError
+        if isinstance(error, IndexError):
+            kind = IndexRangeError
+        elif isinstance(error, TypeError | AttributeError):
+            kind = ArgumentTypeError
+        return kind(f"{self.name}: {error}; got {got}")
+
+    # ------------------------------------------------------------------------------------ planning
+    def _slot(self, name: str) -> _Slot:
+        """Where a name in a formula is taken from."""
+        if name in self._index:
+            return _Slot(_VALUE, self._index[name], name)
+        if name == "out":
+            return _Slot(_OUT, 0, name)
+        if name in self.residuals:
+            return _Slot(_RESIDUAL, self.residuals.index(name), name)
+        if name.endswith("_shape") and name.removesuffix("_shape") in self._index:
+            return _Slot(_SHAPE, self._index[name.removesuffix("_shape")], name)
+        raise TypeError(
+            f"{self.name}: a gradient formula names {name!r}, which is no argument, <argument>_shape, 'out' or "
+            f"residual; known: g, out, {', '.join((*self.parameters, *self.residuals))}"
+        )
+
+    def _make_plan(self, flags: tuple[bool, ...]) -> _Plan:
+        slots: list[_Slot] = []
+
+        def positions(function: Callable[..., Any]) -> tuple[int, ...]:
+            found = []
+            for name in inspect.signature(function).parameters:
+                if name == "g":
+                    found.append(-1)
+                    continue
+                slot = self._slot(name)
+                if slot not in slots:
+                    slots.append(slot)
+                found.append(slots.index(slot))
+            return tuple(found)
+
+        formulas: list[tuple[Callable[..., Any], tuple[int, ...]] | None] = []
+        if self._composite is not None:  # create_graph runs it on the inputs themselves
+            slots.extend(_Slot(_VALUE, i, name) for i, name in enumerate(self.parameters))
+        if self._fused is not None:
+            return _Plan(tuple(slots + self._fused_slots(slots)), (), flags)
+        for name, needed in zip(self.inputs, flags, strict=True):
+            if not needed:
+                formulas.append(None)
+                continue
+            formula = self.formulas.get(name)
+            if formula is None:
+                raise DTypeError(
+                    f"{self.name}: the derivative with respect to '{name}' is not defined; pass it as a Tensor that "
+                    "doesn't require grad (detach() it)"
+                )
+            formulas.append((formula, positions(formula)))
+        return _Plan(tuple(slots), tuple(formulas), flags)
+
+    def _fused_slots(self, slots: list[_Slot]) -> list[_Slot]:
+        assert self._fused is not None
+        names = [n for n in inspect.signature(self._fused[1]).parameters if n not in ("g", "needs")]
+        wanted = [self._slot(n) for n in names]
+        return [slot for slot in wanted if slot not in slots]
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}({', '.join(self.parameters)})>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return _find_op, (self.name,)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self  # an op held as a class attribute isn't bound
+
+
+def _find_op(name: str) -> Op:
+    return registry[name]
+
+
+def _broadcast_problem(shapes: Sequence[tuple[int, ...]]) -> str:
+    """PyTorch's sentence about the first dimension, from the right, in which two shapes differ."""
+    for a, b in zip(shapes, shapes[1:], strict=False):
+        for back in range(1, min(len(a), len(b)) + 1):
+            if a[-back] != b[-back] and 1 not in (a[-back], b[-back]):
+                return (
+                    f"The size of tensor a ({a[-back]}) must match the size of tensor b ({b[-back]}) at "
+                    f"non-singleton dimension {max(len(a), len(b)) - back}"
+                )
+    return "the shapes can't be broadcast to one"
+
+
+class OpNode(Node):
+    """A recorded call of an op."""
+
+    __slots__ = ("op", "plan", "saved", "counters", "broadcasts")
+
+    def __init__(
+        self, op: Op, plan: _Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...]
+    ) -> None:
+        super().__init__(edges, metadata)
+        self.op = op
+        self.plan = plan
+        self.broadcasts = op.elementwise is not None
+        self.saved: list[Any] = []
+        self.counters: list[tuple[list[int], int] | None] = []
+
+    def fill(self, values: list[Any], out: Any, counter: list[int] | None, residuals: tuple[Any, ...]) -> None:
+        """Save what the plan names; note the version of each saved Tensor, so that an overwrite is noticed."""
+        versions: list[tuple[list[int], int] | None] = []
+        saved, inputs = self.saved, self.op._input_indices
+        for source, index, _ in self.plan.slots:
+            version = None
+            if source == _VALUE:
+                saved.append(values[index])
+                if self.op.variadic:
+                    versions.extend(self.counters if index in inputs else ())
+                elif index in inputs:
+                    version = self.counters[inputs.index(index)]
+            elif source == _SHAPE:
+                value = values[index]
+                saved.append([v.shape for v in value] if self.op.variadic else getattr(value, "shape", ()))
+            elif source == _OUT:
+                saved.append(out)
+                version = None if counter is None else (counter, counter[0])
+            else:
+                saved.append(residuals[index])
+            versions.append(version)
+        self.counters = versions
+
+    def name(self) -> str:
+        return self.op.grad_name
+
+    def saved_arrays(self) -> Sequence[Any]:
+        return self.saved
+
+    def release(self) -> None:
+        if any(isinstance(value, np.ndarray | list) for value in self.saved):
+            self.saved = []
+            self.counters = []
+            self.edges = ()
+            self.released = True
+
+    def apply(self, gradients: list[Any], create_graph: bool) -> Sequence[Any]:
+        for version in self.counters:
+            if version is not None and version[0][0] != version[1]:
+                raise InPlaceError(
+                    f"{self.name()}: one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: it is at version {version[0][0]}; expected version {version[1]} instead. "
+                    "Compute a new tensor instead of overwriting this one (x = x + 1, not x += 1 under no_grad)."
+                )
+        op, plan = self.op, self.plan
+        g = gradients[0] if op.outputs == 1 else self._complete(gradients, create_graph)
+        saved = self._saved_tensors() if create_graph else self.saved
+        if create_graph and op._composite is not None:
+            return self._apply_composite(saved, g)
+        if op._fused is not None:
+            return self._apply_fused(op._fused, saved, g)
+        results: list[Any] = []
+        for formula in plan.formulas:
+            if formula is None:
+                results.append(None)
+                continue
+            function, positions = formula
+            result = function(*[g if p < 0 else saved[p] for p in positions])
+            if op.variadic:
+                results.extend(_as_gradient(r, create_graph) for r in result)
+            else:
+                results.append(_as_gradient(result, create_graph))
+        return results
+
+    def _complete(self, gradients: list[Any], create_graph: bool) -> tuple[Any, ...]:
+        """The gradients of several outputs, with zeros for those that nothing was computed from."""
+        zeros = (None if g is not None else np.zeros(*m) for g, m in zip(gradients, self.metadata, strict=True))
+        return tuple(
+            g if z is None else (wrap(z) if create_graph else z) for g, z in zip(gradients, zeros, strict=True)
+        )
+
+    def _saved_tensors(self) -> list[Any]:
+        """What was saved, with the inputs and the output as Tensors in their old places in the graph."""
+        tensors = []
+        for slot, value in zip(self.plan.slots, self.saved, strict=True):
+            if slot.source == _OUT and value is not None:
+                value = wrap(value, (self, 0))
+            elif slot.source == _VALUE and slot.index in self.op._input_indices:
+                if self.op.variadic:
+                    value = [wrap(v, edge) for v, edge in zip(value, self.edges, strict=True)]
+                elif isinstance(value, np.ndarray):
+                    value = wrap(value, self.edges[self.op._input_indices.index(slot.index)])
+            tensors.append(value)
+        return tensors
+
+    def _apply_fused(self, fused: tuple[tuple[str, ...], Callable[..., Any]], saved: list[Any], g: Any) -> list[Any]:
+        names, rule = fused
+        by_name = {slot.name: value for slot, value in zip(self.plan.slots, saved, strict=True)}
+        needs = dict(zip(self.op.inputs, self.plan.needs, strict=True))
+        extra = {"g": g, "needs": tuple(needs[name] for name in names)}
+        arguments = {n: extra[n] if n in extra else by_name[n] for n in inspect.signature(rule).parameters}
+        found = dict(zip(names, rule(**arguments), strict=True))
+        return [_as_gradient(found.get(name), False) if needs[name] else None for name in self.op.inputs]
+
+    def _apply_composite(self, saved: list[Any], g: Any) -> list[Any]:
+        """Second order of a fused rule: differentiate the same mathematics in simple ops."""
+        assert self.op._composite is not None
+        arguments = saved[: len(self.op.parameters)]
+        inputs = [saved[i] for i in self.op._input_indices]
+        wanted = [x for x, needed in zip(inputs, self.plan.needs, strict=True) if needed]
+        aliases = {id(x): x.view_as(x) for x in wanted}  # the derivative stops here, not at their parents
+        out = self.op.call(self.op._composite, [aliases.get(id(a), a) for a in arguments])
+        found = iter(graph.grad(out, [aliases[id(x)] for x in wanted], g, create_graph=True, allow_unused=True))
+        return [next(found) if needed else None for needed in self.plan.needs]
+
+
+def _as_gradient(result: Any, create_graph: bool) -> Any:
+    """A formula's result in the form that travels: an array, or under ``create_graph`` a Tensor."""
+    if create_graph:
+        return None if result is None else as_tensor(result)
+    if isinstance(result, np.ndarray) or result is None:
+        return result
+    return result._array if isinstance(result, Tensor) else np.asarray(result)
+
+
+# -------------------------------------------------------------------------------------------- declaring
+def differentiable(
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    elementwise: str | None = None,
+    method: bool | str | Sequence[str] = (),
+    inplace: bool | str | Sequence[str] = (),
+    reflected: str | None = None,
+    view: bool = False,
+    residuals: Sequence[str] = (),
+    outputs: int | str = 1,
+    grad_name: str | None = None,
+    has_gradient: bool = True,
+) -> Any:
+    """Register a function on arrays as an op. Declare its gradients, samples and reference next.
+
+    elementwise: "arithmetic", "float" (integers become floating) or "compare": the inputs are broadcast and
+        promoted, and gradients are summed back, without a word in the formulas.
+    method: the names of the Tensor methods (True: the op's own name); inplace: those of the in-place forms;
+        reflected: the operator with the operands exchanged, e.g. ``__rsub__``.
+    view: the result may share the memory of the first input.
+    residuals: what the forward returns after its result, for formulas to name (an argmax, statistics). A forward
+        with a keyword ``recording`` is told whether anybody will.
+    outputs: "many" for a tuple of differentiable results; ``g`` is then a tuple.
+    """
+
+    def declare(forward: Callable[..., Any]) -> Op:
+        op = Op(
+            forward,
+            name=name,
+            differentiable=has_gradient,
+            elementwise=elementwise,
+            view=view,
+            residuals=residuals,
+            outputs=outputs,
+            grad_name=grad_name,
+        )
+        existing = _registry.get(op.name)
+        if existing is not None and existing.__module__ != op.__module__:
+            raise ValueError(f"an op named {op.name!r} is already registered, by {existing.__module__}")
+        _registry[op.name] = op
+        for method_name in _names(method, op.name):
+            tensor_method(op, method_name)
+        for method_name in _names(inplace, op.name + "_"):
+            setattr(Tensor, method_name, _inplace_method(op, method_name))
+        if reflected is not None:
+            tensor_method(lambda self, other: op(other, self), reflected)
+        return op
+
+    return declare if function is None else declare(function)
+
+
+def operation(function: Callable[..., Any] | None = None, **settings: Any) -> Any:
+    """Register a function on arrays that has no gradient: a comparison, an argmax, a rounding to indices."""
+    return differentiable(function, has_gradient=False, **settings)
+
+
+def _names(wanted: bool | str | Sequence[str], own: str) -> Iterator[str]:
+    if wanted is True:
+        yield own
+    elif isinstance(wanted, str):
+        yield wanted
+    elif wanted:
+        yield from wanted
+
+
+def tensor_method(function: Any, name: str | None = None) -> Any:
+    """Make a function whose first parameter is a Tensor a method of Tensor, under its own name or another."""
+    if isinstance(function, str):
+        return lambda actual: tensor_method(actual, function)
+    method_name = name or function.__name__
+    if isinstance(function, Op):
+        op = function
+
+        def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+            return op(self, *args, **kwargs)
+
+        method.__doc__, method.__name__, method.__qualname__ = op.__doc__, method_name, f"Tensor.{method_name}"
+        method.__signature__ = op.signature  # type: ignore[attr-defined]  # inspect reads it
+        if method_name.startswith("__") and op.elementwise is not None:
+            method = _operator(op, method_name)
+        setattr(Tensor, method_name, method)
+    else:
+        setattr(Tensor, method_name, function)
+    return function
+
+
+_OPERANDS = (Tensor, bool, int, float, np.ndarray, np.generic)
+
+
+def _operator(op: Op, name: str) -> Any:
+    """A binary operator: it leaves operands that it doesn't know to their own class."""
+
+    def method(self: Tensor, *others: Any) -> Any:
+        if others and not isinstance(others[0], _OPERANDS):
+            return NotImplemented
+        return op(self, *others)
+
+    method.__name__, method.__doc__ = name, op.__doc__
+    return method
+
+
+def _inplace_method(op: Op, name: str) -> Any:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._assign(op, name, args, kwargs)  # type: ignore[attr-defined,no-any-return]  # ops.inplace
+
+    method.__name__, method.__doc__ = name, f"In-place form of ``{op.name}``. {op.__doc__ or ''}"
+    return method

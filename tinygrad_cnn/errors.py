@@ -1,0 +1,63 @@
+"""The errors of the library. Each is a subclass of what PyTorch raises in the same place.
+
+A message names the op or the layer's path, the argument, what was expected, what came and what to do.
+A layer's path is added on the way up, by every ``Module`` that the error passes through.
+"""
+
+from __future__ import annotations
+
+
+class TinygradError(Exception):
+    """The common base, so that ``except TinygradError`` catches everything that the library raises itself."""
+
+    path: str = ""  # dotted path of the module that was running, e.g. "classifier.1"
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.path}: {message}" if self.path else message
+
+
+class ShapeError(TinygradError, RuntimeError):
+    """An array has a shape that the op can't take."""
+
+
+class DTypeError(TinygradError, RuntimeError):
+    """An array has a dtype that the op can't take."""
+
+
+class ArgumentError(TinygradError, ValueError):
+    """A setting is outside the values that the op or layer understands."""
+
+
+class ArgumentTypeError(TinygradError, TypeError):
+    """An argument is of a type that the op or layer doesn't take."""
+
+
+class IndexRangeError(TinygradError, IndexError):
+    """An index, label or dimension lies outside its range."""
+
+
+class GraphError(TinygradError, RuntimeError):
+    """The graph can't do what was asked of it: no gradient is recorded, a root isn't a scalar, ..."""
+
+
+class GraphFreedError(GraphError):
+    """A backward pass went over a graph that an earlier backward pass has released."""
+
+
+class InPlaceError(GraphError):
+    """A value that backward needs was overwritten, or a leaf was overwritten while it was being recorded."""
+
+
+class UnsupportedError(TinygradError, NotImplementedError):
+    """The argument exists in PyTorch, means something, and can't be honoured here."""
+
+
+class DataError(TinygradError, RuntimeError):
+    """A data file is missing, truncated, or not what its name says."""
+
+
+def check_argument(condition: object, message: str) -> None:
+    """Raise ``ArgumentError(message)`` unless ``condition`` holds."""
+    if not condition:
+        raise ArgumentError(message)

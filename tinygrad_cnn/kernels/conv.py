@@ -1,0 +1,5 @@
+"""Convolution kernels. Arrays in, arrays out."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,25 @@
+"""Every differentiable op, one family a file. ``registry`` maps their names to their declarations."""
+
+from tinygrad_cnn.autograd.op import Op, differentiable, operation, registry
+from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its ops and the Tensor methods
+    activation,
+    compare,
+    conv,
+    create,
+    elementwise,
+    index,
+    inplace,
+    linalg,
+    loss,
+    matmul,
+    norm,
+    pad,
+    pool,
+    random,
+    reduce,
+    resize,
+    shape,
+    sort,
+)
+
+__all__ = ["Op", "differentiable", "operation", "registry"]

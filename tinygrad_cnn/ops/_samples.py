@@ -1,0 +1,27 @@
+"""Sample families that several ops share. ``draw`` is the kit's drawing tool (see ``tinygrad_cnn.testing``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Sampler = Callable[[Any], dict[str, Any]]
+
+
+def unary(low: float = -1.0, high: float = 1.0, away_from: tuple[float, ...] = (), **settings: Any) -> Sampler:
+    """One input of any shape with values in [low, high], at a distance from the kinks ``away_from``."""
+    return lambda draw: dict(input=draw.array(draw.shape(), low, high, away_from=away_from), **settings)
+
+
+def binary(
+    first: tuple[float, float] = (-1.0, 1.0),
+    second: tuple[float, float] = (-1.0, 1.0),
+    names: tuple[str, str] = ("input", "other"),
+) -> Sampler:
+    """Two inputs whose shapes broadcast together."""
+
+    def sample(draw: Any) -> dict[str, Any]:
+        a, b = draw.broadcastable_shapes(2)
+        return {names[0]: draw.array(a, *first), names[1]: draw.array(b, *second)}
+
+    return sample

@@ -1,0 +1,5 @@
+"""Making tensors: tensor, zeros, arange, ..."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

@@ -1,0 +1,126 @@
+"""In-place operations: ``x += y``, ``x.relu_()``, ``x[i] = y``.
+
+On a Tensor that is being recorded they compute a new value and bind the Tensor (its base and the base's other
+views too) to it: what the graph has saved stays as it was. On one that isn't, they write to the memory, views
+included, and count the write, so that backward notices when a value that it needs was overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd.mode import mode, no_grad
+from tinygrad_cnn.autograd.op import differentiable, tensor_method
+from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable
+from tinygrad_cnn.backend import DTYPES, Array
+from tinygrad_cnn.errors import DTypeError, ShapeError
+
+
+@differentiable(grad_name="CopySlices")
+def put_view(base: Array, value: Array, view: Callable[[Any], Any]) -> Array:
+    """A copy of ``base`` in which the part that ``view`` selects is ``value``."""
+    out = base.copy(order="K")
+    target = view(out)
+    if not np.may_share_memory(target, out):  # a reshape that had to copy: only in plain order is it a view
+        out = base.copy(order="C")
+        target = view(out)
+    target[...] = value
+    return out
+
+
+put_view.gradients(
+    base=lambda g, view: put_view(g, 0.0, view),
+    value=lambda g, view: view(g),
+)
+
+
+@put_view.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = draw.shape(min_dims=1, min_side=1)
+    index = draw.integer(0, shape[0] - 1)
+    return dict(base=draw.array(shape), value=draw.array(shape[1:]), view=lambda x: x[index, ...])
+
+
+@put_view.reference
+def _(base: Array, value: Array, view: Callable[[Any], Any]) -> Array:
+    positions = view(np.arange(base.size).reshape(base.shape))
+    out = base.flatten()
+    for position, x in zip(positions.flat, np.broadcast_to(value, positions.shape).flat, strict=True):
+        out[position] = x
+    return out.reshape(base.shape)
+
+
+def is_recorded(*values: Any) -> bool:
+    """Whether an operation on these values would be recorded."""
+    return mode.recording and any(isinstance(v, Tensor) and v._edge is not None for v in values)
+
+
+def rebind(tensor: Tensor, result: Tensor) -> None:
+    """Make ``tensor`` the value ``result``; its base and the base's other views follow."""
+    if tensor._view is not None and _passes_detach(tensor._view):
+        tensor._base = tensor._view = None  # a detached alias becomes a value of its own
+    if tensor._base is not None:
+        base = tensor._base
+        rebind(base, put_view(base, result, tensor._view))
+        return
+    _become(tensor, result)
+    views, tensor._views = [ref for ref in tensor._views or () if ref() is not None], None
+    for ref in views:
+        view = ref()
+        if view is not None and view._view is not None:
+            _become(view, view._view(tensor))
+    tensor._views = views or None
+
+
+def _passes_detach(view: View) -> bool:
+    step: View | None = view
+    while step is not None:
+        if step.call is Tensor.detach:
+            return True
+        step = step.before
+    return False
+
+
+def _become(tensor: Tensor, result: Tensor) -> None:
+    retained = tensor.retains_grad
+    tensor._array, tensor._edge, tensor._counter = result._array, result._edge, result._counter
+    if retained:
+        tensor.retain_grad()
+
+
+@tensor_method("_assign")
+def assign(self: Tensor, op: Callable[..., Tensor], name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """Give ``self`` the value ``op(self, *args, **kwargs)``: what every in-place method does."""
+    if is_recorded(self, *args, *kwargs.values()):
+        check_overwritable(self, name)
+        result = op(self, *args, **kwargs)
+        _check_fits(self, result, name)
+        rebind(self, result if result._array.dtype == self._array.dtype else result.to(self._array.dtype))  # type: ignore[attr-defined]  # from ops
+    else:
+        with no_grad():
+            result = op(self, *args, **kwargs)
+        _check_fits(self, result, name)
+        write(self, ..., result._array)
+    return self
+
+
+def write(tensor: Tensor, index: Any, values: Any) -> None:
+    """Write to the memory of a Tensor that isn't recorded, and count it."""
+    tensor._array[index] = values
+    tensor._counter[0] += 1
+
+
+def _check_fits(tensor: Tensor, result: Tensor, name: str) -> None:
+    if result._array.shape != tensor._array.shape:
+        raise ShapeError(
+            f"{name}: output with shape {list(tensor._array.shape)} doesn't match the broadcast shape "
+            f"{list(result._array.shape)}; an in-place operation can't grow its tensor"
+        )
+    if DTYPES[result._array.dtype].category > DTYPES[tensor._array.dtype].category:
+        raise DTypeError(
+            f"{name}: result type {DTYPES[result._array.dtype]} can't be cast to the desired output type "
+            f"{tensor.dtype}; convert the tensor first"
+        )

@@ -1,0 +1,5 @@
+"""The ``linalg`` namespace: norms."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
