@@ -309,15 +309,21 @@ def _fit(gradient: Gradient, shape: tuple[int, ...], dtype: np.dtype, node: Node
             f"{node.name()}: a gradient must be an array or a Tensor, got {type(gradient).__name__}"
         )
     if tuple(gradient.shape) != shape:
-        if not node.broadcasts:
+        if not node.broadcasts or not _expands_to(shape, tuple(gradient.shape)):
             raise ShapeError(
-                f"{node.name()}: the gradient returned for an input of shape {shape} has shape "
-                f"{tuple(gradient.shape)}; a gradient has its input's shape"
+                f"{node.name()}: returned an invalid gradient: its shape is {tuple(gradient.shape)}, expected "
+                f"{shape}, the shape of the input that it is for"
             )
         gradient = sum_to(gradient, shape)
     if _dtype_of(gradient) != dtype:
         gradient = gradient.astype(dtype) if isinstance(gradient, np.ndarray) else gradient.to(dtype)
     return gradient
+
+
+def _expands_to(shape: tuple[int, ...], wide: tuple[int, ...]) -> bool:
+    """Whether broadcasting can make ``wide`` of ``shape``."""
+    pairs = zip(reversed(shape), reversed(wide), strict=False)
+    return len(shape) <= len(wide) and all(side in (1, other) for side, other in pairs)
 
 
 def sum_to(gradient: Gradient, shape: tuple[int, ...]) -> Gradient:

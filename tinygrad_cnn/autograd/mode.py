@@ -23,6 +23,7 @@ class _Mode(threading.local):
 
     def __init__(self) -> None:
         self.quietly = quiet_runner()
+        self.saved_hooks: list[Any] = []  # of saved_tensors_hooks, the innermost last
 
 
 mode = _Mode()
@@ -163,3 +164,57 @@ def is_grad_enabled() -> bool:
 def is_inference_mode_enabled() -> bool:
     """Whether this thread is inside ``inference_mode``."""
     return mode.inference
+
+
+class set_detect_anomaly(_Switch):
+    """Look for NaN in every gradient, and say which op made it and where that was recorded. Slow: for debugging.
+
+    Raises GraphError in ``backward()`` at the first NaN.
+    """
+
+    def __init__(self, mode_: bool, check_nan: bool = True) -> None:
+        self._before = mode.anomaly, mode.anomaly_check_nan
+        self._wanted = bool(mode_), check_nan
+        mode.anomaly, mode.anomaly_check_nan = self._wanted
+
+    def __enter__(self) -> Self:
+        mode.anomaly, mode.anomaly_check_nan = self._wanted
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        mode.anomaly, mode.anomaly_check_nan = self._before
+
+    def _again(self) -> set_detect_anomaly:
+        return type(self)(self._wanted[0], self._wanted[1])
+
+
+class detect_anomaly(set_detect_anomaly):
+    """``set_detect_anomaly(True)`` as a context manager."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(True, check_nan)
+
+    def _again(self) -> detect_anomaly:
+        return detect_anomaly(self._wanted[1])
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether anomaly detection is on in this thread."""
+    return mode.anomaly
+
+
+class saved_tensors_hooks:
+    """Inside, what an op saves for backward goes through ``pack``, and comes back through ``unpack``.
+
+    For keeping activations elsewhere, in a smaller form, or not at all (see ``utils.checkpoint``).
+    """
+
+    def __init__(self, pack_hook: Callable[[Any], Any], unpack_hook: Callable[[Any], Any]) -> None:
+        self.pack, self.unpack = pack_hook, unpack_hook
+
+    def __enter__(self) -> Self:
+        mode.saved_hooks.append(self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        mode.saved_hooks.pop()

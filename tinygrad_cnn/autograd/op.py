@@ -21,7 +21,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -442,6 +442,23 @@ def _broadcast_problem(shapes: Sequence[tuple[int, ...]]) -> str:
     return "the shapes can't be broadcast to one"
 
 
+class SavedHooks(Protocol):
+    """What ``saved_tensors_hooks`` puts in force: how a saved tensor is packed and unpacked."""
+
+    pack: Callable[[Tensor], Any]
+    unpack: Callable[[Any], Tensor]
+
+
+class _Packed(NamedTuple):
+    """A saved array in the form that a pack hook gave it."""
+
+    hooks: SavedHooks
+    value: Any
+
+    def unpack(self) -> np.ndarray:
+        return self.hooks.unpack(self.value)._array
+
+
 class OpNode(Node):
     """A recorded call of an op."""
 
@@ -479,6 +496,15 @@ class OpNode(Node):
                 saved.append(residuals[index])
             versions.append(version)
         self.counters = versions
+        if mode.saved_hooks:
+            self._pack(mode.saved_hooks[-1])
+
+    def _pack(self, hooks: SavedHooks) -> None:
+        """Let ``saved_tensors_hooks`` keep the saved arrays in its own way."""
+        for position, (slot, value) in enumerate(zip(self.plan.slots, self.saved, strict=True)):
+            if isinstance(value, np.ndarray) and slot.source != _RESIDUAL:
+                self.saved[position] = _Packed(hooks, hooks.pack(wrap(value)))
+                self.counters[position] = None
 
     def name(self) -> str:
         return self.op.grad_name
@@ -487,7 +513,7 @@ class OpNode(Node):
         return self.saved
 
     def release(self) -> None:
-        if any(isinstance(value, np.ndarray | list) for value in self.saved):
+        if any(isinstance(value, np.ndarray | list | _Packed) for value in self.saved):
             self.saved = []
             self.counters = []
             self.edges = ()
@@ -503,6 +529,8 @@ class OpNode(Node):
                 )
         op, plan = self.op, self.plan
         g = gradients[0] if op.outputs == 1 else self._complete(gradients, create_graph)
+        if any(isinstance(value, _Packed) for value in self.saved):
+            self.saved = [v.unpack() if isinstance(v, _Packed) else v for v in self.saved]
         saved = self._saved_tensors() if create_graph else self.saved
         if create_graph and op._composite is not None:
             return self._apply_composite(saved, g)
