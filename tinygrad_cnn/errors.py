@@ -6,15 +6,21 @@ A layer's path is added on the way up, by every ``Module`` that the error passes
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TinygradError(Exception):
     """The common base, so that ``except TinygradError`` catches everything that the library raises itself."""
 
     path: str = ""  # dotted path of the module that was running, e.g. "classifier.1"
+    layer: str = ""  # its class, e.g. "Linear"
+    module: Any = None  # the module that the error has passed last on its way up
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"{self.path}: {message}" if self.path else message
+        if not self.path:
+            return message
+        return f"{self.path}: {message}" if message.startswith(self.layer) else f"{self.path} ({self.layer}): {message}"
 
 
 class ShapeError(TinygradError, RuntimeError):
@@ -35,6 +41,18 @@ class ArgumentTypeError(TinygradError, TypeError):
 
 class IndexRangeError(TinygradError, IndexError):
     """An index, label or dimension lies outside its range."""
+
+
+class MissingAttributeError(TinygradError, AttributeError):
+    """A module has no such attribute, or isn't ready to take one."""
+
+
+class NameTakenError(TinygradError, KeyError):
+    """A name can't be given to a parameter, buffer or module, or isn't known."""
+
+
+class StateError(TinygradError, RuntimeError):
+    """A state_dict doesn't fit the module or optimizer that it is loaded into."""
 
 
 class GraphError(TinygradError, RuntimeError):

@@ -1,5 +1,6 @@
 """Layers, losses and containers, under PyTorch's names."""
 
+# ruff: noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn import functional
-
-__all__ = ["functional"]
+from tinygrad_cnn.nn.module import *
+from tinygrad_cnn.nn.parameter import *
