@@ -15,8 +15,11 @@ from tinygrad_cnn.testing.numerical import gradcheck, gradgradcheck
 Arguments = dict[str, Any]
 
 
-def check_op(op: Op, examples: int = 20) -> None:
-    """Draw ``examples`` sets of arguments from the op's samples and check each with ``check_sample``."""
+def check_op(op: Op, examples: int | None = None) -> None:
+    """Draw sets of arguments from the op's samples, and check each with ``check_sample``.
+
+    ``examples`` is their number (default: that of hypothesis's active profile).
+    """
     from hypothesis import HealthCheck, given, settings, strategies
 
     missing = [part for part in ("samples", "reference") if getattr(op, "_" + part) is None]
@@ -27,7 +30,9 @@ def check_op(op: Op, examples: int = 20) -> None:
     if op._fused is not None and op._composite is None:
         raise AssertionError(f"{op.name}: a fused rule needs a composite, for second order and for this test")
 
-    @settings(max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    count = examples or settings.default.max_examples
+
+    @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(strategies.data())
     def run(data: Any) -> None:
         assert op._samples is not None
