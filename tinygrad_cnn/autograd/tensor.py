@@ -14,6 +14,7 @@ import numpy as np
 from tinygrad_cnn.autograd import graph
 from tinygrad_cnn.autograd.graph import Edge, HookHandle, LeafNode, Node
 from tinygrad_cnn.autograd.mode import mode
+from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.backend import CPU, DTYPES, Size, as_dtype, device, dtype, get_default_dtype
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, InPlaceError, ShapeError
 
@@ -399,36 +400,6 @@ def as_array(value: Any) -> Any:
 def as_tensor(value: Any) -> Tensor:
     """A Tensor around an array or number; a Tensor as it is."""
     return value if isinstance(value, Tensor) else wrap(np.asarray(value))
-
-
-def array_of(data: Any, dtype: Any = None) -> np.ndarray:
-    """A new array of nested lists, numbers, arrays or Tensors; Python floats get the default dtype."""
-    if isinstance(data, Tensor):
-        data = data._array
-    if isinstance(data, np.ndarray | np.generic):
-        array = np.array(data, dtype=dtype)
-    else:
-        try:
-            array = np.array(_without_tensors(data), dtype=dtype)
-        except (ValueError, TypeError) as error:
-            raise ArgumentError(
-                f"tensor: expected numbers in nested lists of equal lengths, got {str(data)[:80]} ({error})"
-            ) from None
-        if dtype is None and array.dtype == np.float64:
-            array = array.astype(get_default_dtype().dtype)
-    if array.dtype not in DTYPES:
-        raise ArgumentTypeError(
-            f"tensor: expected numbers or booleans, got elements of NumPy dtype {array.dtype} from {type(data).__name__}"
-        )
-    return array
-
-
-def _without_tensors(data: Any) -> Any:
-    if isinstance(data, Tensor):
-        return data._array
-    if isinstance(data, list | tuple):
-        return [_without_tensors(item) for item in data]
-    return data
 
 
 def check_dim(dim: int, ndim: int, op: str) -> int:
