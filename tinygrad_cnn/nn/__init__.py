@@ -1,6 +1,9 @@
 """Layers, losses and containers, under PyTorch's names."""
 
 # ruff: noqa: F403  # each file lists its public names in __all__
-from tinygrad_cnn.nn import functional
+from tinygrad_cnn.nn import functional, init
+from tinygrad_cnn.nn.container import *
+from tinygrad_cnn.nn.flatten import *
+from tinygrad_cnn.nn.linear import *
 from tinygrad_cnn.nn.module import *
 from tinygrad_cnn.nn.parameter import *
