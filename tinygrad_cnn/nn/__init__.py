@@ -1,9 +1,10 @@
 """Layers, losses and containers, under PyTorch's names."""
 
-# ruff: noqa: F403  # each file lists its public names in __all__
+# ruff: noqa: F401, F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn import functional, init
 from tinygrad_cnn.nn.container import *
 from tinygrad_cnn.nn.flatten import *
+from tinygrad_cnn.nn.lazy import *
 from tinygrad_cnn.nn.linear import *
 from tinygrad_cnn.nn.module import *
 from tinygrad_cnn.nn.parameter import *

@@ -49,9 +49,7 @@ class HookedModule:
     _backward_hooks: Hooks
     _backward_pre_hooks: Hooks
 
-    def register_forward_pre_hook(
-        self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> HookHandle:
+    def register_forward_pre_hook(self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False) -> HookHandle:
         """Call ``hook(module, args)`` before forward; what it returns, if anything, replaces the arguments.
 
         ``with_kwargs=True`` makes it ``hook(module, args, kwargs)``, which may return both.
@@ -305,7 +303,9 @@ def _spread(places: Sequence[int], gradients: Sequence[Any], length: int) -> tup
 def _same_length(changed: Any, before: tuple[Any, ...], what: str, which: str) -> tuple[Any, ...]:
     changed = changed if isinstance(changed, tuple | list) else tuple(changed)
     if len(changed) != len(before):
-        raise GraphError(f"{what} returned an invalid number of {which}, got {len(changed)}, but expected {len(before)}")
+        raise GraphError(
+            f"{what} returned an invalid number of {which}, got {len(changed)}, but expected {len(before)}"
+        )
     return tuple(changed)
 
 

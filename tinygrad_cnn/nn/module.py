@@ -71,6 +71,7 @@ class Module(HookedModule, StatefulModule):
         raise UnsupportedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run ``forward`` and the hooks around it."""
         try:
             if (
                 self._forward_hooks
@@ -156,8 +157,7 @@ class Module(HookedModule, StatefulModule):
         self._check_name(name, "parameter", "_parameters")
         if param is not None and not isinstance(param, Parameter):
             raise ArgumentTypeError(
-                f"cannot assign '{_typename(param)}' object to parameter '{name}' "
-                "(torch.nn.Parameter or None required)"
+                f"cannot assign '{_typename(param)}' object to parameter '{name}' (torch.nn.Parameter or None required)"
             )
         if param is not None and not param.is_leaf:
             raise ArgumentError(
@@ -344,7 +344,7 @@ class Module(HookedModule, StatefulModule):
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Convert the floating parameters and buffers: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(tensor)``.
+        """Convert the floating parameters and buffers, as ``Tensor.to`` does: to a dtype, a device, like a Tensor.
 
         Integer buffers keep their dtype. ``cpu`` is the only device.
         """

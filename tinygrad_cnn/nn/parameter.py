@@ -37,10 +37,10 @@ class Parameter(Tensor):
         memo[id(self)] = copied
         return copied
 
-    def __repr__(self, *, tensor_contents: None = None) -> str:
+    def __repr__(self, *, tensor_contents: None = None) -> str:  # type: ignore[override]  # mypy loses the keyword
         return "Parameter containing:\n" + super().__repr__()
 
-    __str__ = __repr__
+    __str__ = __repr__  # type: ignore[assignment]  # likewise
 
 
 class Buffer(Tensor):
