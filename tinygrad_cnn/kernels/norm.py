@@ -1,5 +1,161 @@
-"""Normalisation kernels. Arrays in, arrays out."""
+"""Normalisation of channels (batch norm) and of rows (layer, group and instance norm), with their gradients."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import numpy as np
+
+from tinygrad_cnn.kernels.rows import blocks, join, pixels_per_row
+from tinygrad_cnn.kernels.workspace import workspace
+
+Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
+
+
+def column_sums(rows: np.ndarray) -> np.ndarray:
+    """The sum of each column, by BLAS: several times faster than ``add.reduce`` along the first axis."""
+    return np.ones(len(rows), rows.dtype) @ rows
+
+
+def scale_shift(rows: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
+    """``rows * scale + shift`` with a scale and a shift for each column."""
+    joined = pixels_per_row(*rows.shape)
+    wide_scale = np.tile(scale, joined)
+    wide_shift = None if shift is None else np.tile(shift, joined)
+    out = np.empty_like(rows)
+    for block in blocks(rows, joined):
+        part = join(out[block], joined)
+        np.multiply(join(rows[block], joined), wide_scale, out=part)
+        if wide_shift is not None:
+            np.add(part, wide_shift, out=part)
+    return out
+
+
+def channel_moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the biased variance of each column: the variance about the mean, not as a difference of sums."""
+    count, channels = rows.shape
+    mean = column_sums(rows) / rows.dtype.type(count)
+    joined = pixels_per_row(count, channels)
+    wide_mean = np.tile(mean, joined)
+    squares = np.zeros(channels, rows.dtype)
+    for block in blocks(rows, joined):
+        part = rows[block]
+        centred = workspace("norm_centred", part.shape, rows.dtype)
+        wide = join(centred, joined)
+        np.subtract(join(part, joined), wide_mean, out=wide)
+        np.multiply(wide, wide, out=wide)
+        squares += column_sums(centred)
+    return mean, squares / rows.dtype.type(count)
+
+
+def batch_norm(
+    rows: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(M,C) normalised over M -> the result, the mean (C,) and the biased variance (C,)."""
+    mean, var = channel_moments(rows)
+    scale = 1 / np.sqrt(var + eps)
+    if weight is not None:
+        scale *= weight
+    shift = -mean * scale
+    if bias is not None:
+        shift += bias
+    return scale_shift(rows, scale, shift), mean, var
+
+
+def batch_norm_grads(
+    g: np.ndarray,
+    rows: np.ndarray,
+    weight: np.ndarray | None,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    needs: tuple[bool, ...],
+) -> Gradients:
+    """The gradients of ``batch_norm`` for the rows, the weight and the bias; None where not needed.
+
+    With the normalised rows h: d rows = weight / std * (g - mean(g) - h * mean(g * h)).
+    """
+    count, channels = rows.shape
+    invstd = 1 / np.sqrt(var + eps)
+    sum_g = column_sums(g)
+    if not (needs[0] or needs[1]):
+        return None, None, sum_g
+    joined = pixels_per_row(count, channels)
+    wide_mean = np.tile(mean, joined)
+    sum_gh = np.zeros(channels, rows.dtype)
+    for block in blocks(rows, joined):
+        part = rows[block]
+        product = workspace("norm_centred", part.shape, rows.dtype)
+        wide = join(product, joined)
+        np.subtract(join(part, joined), wide_mean, out=wide)
+        np.multiply(wide, join(g[block], joined), out=wide)
+        sum_gh += column_sums(product)
+    sum_gh *= invstd
+    if not needs[0]:
+        return None, sum_gh, sum_g
+    scale = invstd if weight is None else invstd * weight
+    slope = -scale * invstd * sum_gh / rows.dtype.type(count)
+    offset = -scale * sum_g / rows.dtype.type(count) - mean * slope
+    wide_scale, wide_slope, wide_offset = (np.tile(v, joined) for v in (scale, slope, offset))
+    out = np.empty_like(rows)  # g * scale + rows * slope + offset
+    for block in blocks(rows, joined):
+        part, source = join(out[block], joined), join(rows[block], joined)
+        scaled = join(workspace("norm_centred", rows[block].shape, rows.dtype), joined)
+        np.multiply(join(g[block], joined), wide_scale, out=part)
+        np.multiply(source, wide_slope, out=scaled)
+        np.add(part, scaled, out=part)
+        np.add(part, wide_offset, out=part)
+    return out, sum_gh, sum_g
+
+
+def layer_norm(
+    rows: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(R,K) normalised over K -> the result, the mean (R,) and the biased variance (R,)."""
+    count, width = rows.shape
+    size = rows.dtype.type(width)
+    ones = np.ones(width, rows.dtype)
+    mean = rows @ ones / size
+    var = np.empty(count, rows.dtype)
+    out = np.empty_like(rows)
+    for block in blocks(rows, 1):
+        part = out[block]
+        np.subtract(rows[block], mean[block, None], out=part)
+        var[block] = np.einsum("ij,ij->i", part, part) / size
+        part *= 1 / np.sqrt(var[block, None] + eps)
+        if weight is not None:
+            part *= weight
+        if bias is not None:
+            part += bias
+    return out, mean, var
+
+
+def layer_norm_grads(
+    g: np.ndarray,
+    rows: np.ndarray,
+    weight: np.ndarray | None,
+    mean: np.ndarray,
+    var: np.ndarray,
+    eps: float,
+    needs: tuple[bool, ...],
+) -> Gradients:
+    """The gradients of ``layer_norm`` for the rows, the weight and the bias; None where not needed."""
+    count, width = rows.shape
+    size = rows.dtype.type(width)
+    ones = np.ones(width, rows.dtype)
+    invstd = 1 / np.sqrt(var + eps)
+    weight_grad = np.zeros(width, rows.dtype)
+    out = np.empty_like(rows)
+    for block in blocks(rows, 1):
+        normal, upstream = out[block], g[block]
+        np.subtract(rows[block], mean[block, None], out=normal)
+        normal *= invstd[block, None]
+        if needs[1]:
+            weight_grad += np.einsum("ij,ij->j", normal, upstream)
+        if not needs[0]:
+            continue
+        if weight is not None:
+            upstream = upstream * weight
+        normal *= np.einsum("ij,ij->i", normal, upstream)[:, None] / -size
+        normal += upstream
+        normal -= (upstream @ ones / size)[:, None]
+        normal *= invstd[block, None]
+    return out if needs[0] else None, weight_grad if needs[1] else None, column_sums(g) if needs[2] else None

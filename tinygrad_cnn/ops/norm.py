@@ -1,5 +1,220 @@
-"""Normalisation."""
+"""Normalisation: batch norm over channels, layer norm over trailing dimensions.
+
+The kernels' gradients are fused; the composites below say the same in simple ops, for second order and for tests.
+``nn.functional`` adds running statistics, group norm and instance norm.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd.op import differentiable
+from tinygrad_cnn.backend import DTYPES, Array, require_floating
+from tinygrad_cnn.errors import DTypeError, ShapeError
+from tinygrad_cnn.kernels import norm as kernels
+from tinygrad_cnn.kernels.rows import images_of, rows_of
+
 __all__: list[str] = []
+
+Gradients = tuple[Array | None, ...]
+
+
+def _check_parameters(op: str, input: Array, shape: tuple[int, ...], **parameters: Array | None) -> None:
+    """Weight, bias and statistics have ``shape`` and the input's dtype."""
+    for name, value in parameters.items():
+        if value is None:
+            continue
+        if value.shape != shape:
+            raise ShapeError(
+                f"{op}: {name} expected shape {shape} for an input of shape {input.shape}, got {value.shape}"
+            )
+        if value.dtype != input.dtype:
+            raise DTypeError(
+                f"{op}: mixed dtype: input is {DTYPES[input.dtype]}, {name} {DTYPES[value.dtype]}; convert one of them"
+            )
+
+
+def channel_dims(ndim: int) -> tuple[int, ...]:
+    """All dimensions but the channels': what batch norm reduces over."""
+    return (0, *range(2, ndim))
+
+
+def per_channel(values: Any, ndim: int) -> Any:
+    """(C,) as (1,C,1,...), to be broadcast against images."""
+    return values.reshape((1, -1, *[1] * (ndim - 2)))
+
+
+# ------------------------------------------------------------------------------------------- batch norm
+@differentiable(residuals=("mean", "var"), grad_name="NativeBatchNormBackward0")
+def batch_norm(input: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float) -> tuple[Array, ...]:
+    """Normalise each channel of (N,C,*) to mean 0 and variance 1 over the batch, then scale and shift it.
+
+    The residuals are the batch's mean and biased variance. Source: Ioffe and Szegedy 2015, algorithm 1.
+    """
+    out, mean, var = kernels.batch_norm(rows_of(input), weight, bias, eps)
+    return images_of(out, input.shape), mean, var
+
+
+def _batch_norm_gradients(
+    g: Array, input: Array, weight: Array | None, mean: Array, var: Array, eps: float, needs: tuple[bool, ...]
+) -> Gradients:
+    rows, *rest = kernels.batch_norm_grads(rows_of(g), rows_of(input), weight, mean, var, eps, needs)
+    return (None if rows is None else images_of(rows, input.shape), *rest)
+
+
+batch_norm.fused_gradients(("input", "weight", "bias"), _batch_norm_gradients)
+
+
+@batch_norm.composite
+def _(input: Any, weight: Any = None, bias: Any = None, *, eps: float) -> Any:
+    dims = channel_dims(input.ndim)
+    centred = input - input.mean(dims, True)
+    out = centred * ((centred * centred).mean(dims, True) + eps) ** -0.5
+    if weight is not None:
+        out = out * per_channel(weight, input.ndim)
+    return out if bias is None else out + per_channel(bias, input.ndim)
+
+
+@batch_norm.check
+def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float) -> None:
+    require_floating(input, "batch_norm")
+    _check_parameters("batch_norm", input, input.shape[1:2], weight=weight, bias=bias)
+
+
+def _draw_affine(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
+    weight = draw.array(shape, 0.5, 1.0) if draw.boolean() else None
+    return dict(weight=weight, bias=draw.array(shape) if draw.boolean() else None)
+
+
+@batch_norm.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = (draw.integer(2, 4), draw.integer(1, 3), *draw.shape(max_dims=2, max_side=3))
+    return dict(input=draw.distinct(shape), **_draw_affine(draw, shape[1:2]), eps=draw.choice([1e-5, 1e-2]))
+
+
+def _standardised(values: Array, eps: float) -> Array:
+    mean = math.fsum(values.flat) / values.size
+    var = math.fsum((x - mean) ** 2 for x in values.flat) / values.size
+    return np.vectorize(lambda x: (x - mean) / math.sqrt(var + eps))(values)  # type: ignore[no-any-return]  # float64
+
+
+@batch_norm.reference
+def _(input: Array, weight: Array | None, bias: Array | None, *, eps: float) -> Array:
+    out = np.empty(input.shape)
+    for c in range(input.shape[1]):
+        out[:, c] = _standardised(input[:, c], eps) * (1 if weight is None else weight[c])
+        out[:, c] += 0 if bias is None else bias[c]
+    return out
+
+
+@differentiable(grad_name="NativeBatchNormBackward0")
+def scale_channels(input: Array, scale: Array, shift: Array | None = None) -> Array:
+    """``input * scale + shift`` with one scale and one shift for each channel of (N,C,*): batch norm in evaluation."""
+    return images_of(kernels.scale_shift(rows_of(input), scale, shift), input.shape)
+
+
+scale_channels.gradients(
+    input=lambda g, scale: scale_channels(g, scale),
+    scale=lambda g, input, input_shape: (g * input).sum(channel_dims(len(input_shape))),
+    shift=lambda g, input_shape: g.sum(channel_dims(len(input_shape))),
+)
+
+
+@scale_channels.check
+def _(input: Array, scale: Array, shift: Array | None = None) -> None:
+    require_floating(input, "scale_channels")
+    _check_parameters("scale_channels", input, input.shape[1:2], scale=scale, shift=shift)
+
+
+@scale_channels.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = draw.shape(min_dims=2, max_dims=4, max_side=3)
+    shift = draw.array(shape[1:2]) if draw.boolean() else None
+    return dict(input=draw.array(shape), scale=draw.array(shape[1:2]), shift=shift)
+
+
+@scale_channels.reference
+def _(input: Array, scale: Array, shift: Array | None) -> Array:
+    out = np.empty(input.shape)
+    for index in np.ndindex(*input.shape):
+        out[index] = input[index] * scale[index[1]] + (0 if shift is None else shift[index[1]])
+    return out
+
+
+# ------------------------------------------------------------------------------------------- layer norm
+@differentiable(residuals=("mean", "var"), grad_name="NativeLayerNormBackward0")
+def layer_norm(
+    input: Array, weight: Array | None = None, bias: Array | None = None, *, dims: int, eps: float
+) -> tuple[Array, ...]:
+    """Normalise over the last ``dims`` dimensions to mean 0 and variance 1, then scale and shift each element.
+
+    The residuals are mean and biased variance, one for each normalised group. Source: Ba, Kiros and Hinton 2016.
+    """
+    out, mean, var = kernels.layer_norm(_group_rows(input, dims), _flat(weight), _flat(bias), eps)
+    return out.reshape(input.shape), mean, var
+
+
+def _group_rows(input: Array, dims: int) -> Array:
+    """The elements that are normalised together as one row each."""
+    width = math.prod(input.shape[input.ndim - dims :])
+    return np.ascontiguousarray(input).reshape(math.prod(input.shape[: input.ndim - dims]), width)
+
+
+def _flat(parameter: Array | None) -> Array | None:
+    return None if parameter is None else parameter.reshape(-1)
+
+
+def _layer_norm_gradients(
+    g: Array,
+    input: Array,
+    weight: Array | None,
+    mean: Array,
+    var: Array,
+    dims: int,
+    eps: float,
+    needs: tuple[bool, ...],
+) -> Gradients:
+    found = kernels.layer_norm_grads(
+        _group_rows(g, dims), _group_rows(input, dims), _flat(weight), mean, var, eps, needs
+    )
+    shapes = (input.shape, input.shape[input.ndim - dims :], input.shape[input.ndim - dims :])
+    return tuple(None if v is None else v.reshape(shape) for v, shape in zip(found, shapes, strict=True))
+
+
+layer_norm.fused_gradients(("input", "weight", "bias"), _layer_norm_gradients)
+
+
+@layer_norm.composite
+def _(input: Any, weight: Any = None, bias: Any = None, *, dims: int, eps: float) -> Any:
+    last = tuple(range(-dims, 0))
+    centred = input - input.mean(last, True)
+    out = centred * ((centred * centred).mean(last, True) + eps) ** -0.5
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias
+
+
+@layer_norm.check
+def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, dims: int, eps: float) -> None:
+    require_floating(input, "layer_norm")
+    _check_parameters("layer_norm", input, input.shape[input.ndim - dims :], weight=weight, bias=bias)
+
+
+@layer_norm.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = (*draw.shape(max_dims=2, max_side=3), draw.integer(2, 4))
+    dims = draw.integer(1, len(shape))
+    affine = _draw_affine(draw, shape[len(shape) - dims :])
+    return dict(input=draw.distinct(shape), **affine, dims=dims, eps=draw.choice([1e-5, 1e-2]))
+
+
+@layer_norm.reference
+def _(input: Array, weight: Array | None, bias: Array | None, *, dims: int, eps: float) -> Array:
+    out = np.empty(input.shape)
+    for index in np.ndindex(*input.shape[: input.ndim - dims]):
+        out[index] = _standardised(input[index], eps) * (1 if weight is None else weight)
+        out[index] += 0 if bias is None else bias
+    return out
