@@ -6,6 +6,8 @@ A layer's path is added on the way up, by every ``Module`` that the error passes
 
 from __future__ import annotations
 
+import importlib
+from types import ModuleType
 from typing import Any
 
 
@@ -55,6 +57,10 @@ class StateError(TinygradError, RuntimeError):
     """A state_dict doesn't fit the module or optimizer that it is loaded into."""
 
 
+class DivisionError(TinygradError, RuntimeError, ZeroDivisionError):
+    """An integer was divided by zero."""
+
+
 class GraphError(TinygradError, RuntimeError):
     """The graph can't do what was asked of it: no gradient is recorded, a root isn't a scalar, ..."""
 
@@ -72,7 +78,25 @@ class UnsupportedError(TinygradError, NotImplementedError):
 
 
 class DataError(TinygradError, RuntimeError):
-    """A data file is missing, truncated, or not what its name says."""
+    """Data can't be read or drawn: a file is missing, truncated or not what its name says, samples don't fit, ..."""
+
+
+class DatasetError(TinygradError, AssertionError):
+    """Tensors or datasets that can't be put together into one dataset."""
+
+
+class MissingExtraError(TinygradError, ImportError):  # type: ignore[misc]  # its path is the layer's, not a file's
+    """A package of an optional extra is not installed."""
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """The module, or a MissingExtraError that says which extra of the distribution to install."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f'{module.partition(".")[0]} is not installed; install it with: pip install "tinygrad-cnn[{extra}]"'
+        ) from error
 
 
 def check_argument(condition: object, message: str) -> None:
