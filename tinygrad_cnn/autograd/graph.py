@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.mode import mode
+from tinygrad_cnn.autograd.mode import mode, saved_tensors_hooks
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, GraphFreedError, ShapeError
 
 if TYPE_CHECKING:
     from tinygrad_cnn.autograd.tensor import Tensor
+
+__all__ = ["Node", "backward", "grad", "saved_tensors_hooks"]
 
 Gradient = Any  # an array, a Tensor (create_graph), or None: no gradient arrived
 Edge = tuple["Node", int]
