@@ -4,7 +4,7 @@ Names, semantics and errors are PyTorch's; each family lists what it makes publi
 """
 
 # ruff: noqa: F403  # the star imports below are the public surface, listed where it is defined
-from tinygrad_cnn import autograd, backend, errors, nn, ops, testing
+from tinygrad_cnn import autograd, backend, errors, nn, ops, optim, testing
 from tinygrad_cnn.autograd import *
 from tinygrad_cnn.autograd.op import Op, differentiable, operation
 from tinygrad_cnn.autograd.tensor import Tensor

@@ -1,0 +1,154 @@
+"""How the optimisers of this package step: each gives a rule on arrays, which is run block by block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd.mode import enable_grad
+from tinygrad_cnn.autograd.tensor import Tensor, wrap
+from tinygrad_cnn.errors import GraphError, UnsupportedError, check_argument
+from tinygrad_cnn.optim.optimizer import Group, Optimizer, scalar
+
+Array = np.ndarray
+Rule = Callable[..., None]  # changes a block of the value, given the gradient's and the moments', in place
+BLOCK = 16384  # elements: a block of everything that a rule touches stays in the processor's cache
+
+
+class ElementwiseOptimizer(Optimizer):
+    """An optimiser whose rule treats every element alike.
+
+    A subclass names its ``moments`` and defines ``_rule``. Here are weight decay and ``maximize``, in PyTorch's
+    order. ``foreach`` and ``fused`` choose among PyTorch's implementations of the same update; there is one here.
+    """
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        _check_settings(type(self).__name__, defaults)
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, default in self.defaults.items():  # settings that an older version didn't know
+                group.setdefault(name, default)
+        for held in self.state.values():
+            if "step" in held and not isinstance(held["step"], Tensor):
+                held["step"] = scalar(float(held["step"]))
+
+    def _rule(self, group: Group, state: dict[str, Any], like: Array) -> tuple[Rule, tuple[Tensor, ...]]:
+        """The rule for one parameter in this step, and the moments in the order in which the rule takes them."""
+        raise NotImplementedError  # each optimiser has its own
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change the parameters by their gradients.
+
+        ``closure`` computes the loss anew, with its gradients; its value is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        with np.errstate(all="ignore"):  # inf and nan are values
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    if parameter._grad is not None:
+                        self._step_one(parameter, group)
+        return loss
+
+    def _step_one(self, parameter: Tensor, group: Group) -> None:
+        state = self.state.get(parameter, {})
+        rule, moments = self._rule(group, state, parameter._array)
+        if state:
+            self.state[parameter] = state
+        decay, maximize = number(group["weight_decay"]), group["maximize"]
+        shrink = 1 - number(group["lr"]) * decay if group.get("decoupled_weight_decay") else None
+        assert parameter._grad is not None  # the caller has seen to it
+        arrays = [parameter._array, parameter._grad._array, *(moment._array for moment in moments)]
+        for value, grad, *blocks in _blocks(arrays):
+            if maximize:
+                grad = -grad
+            if decay:
+                if shrink is None:
+                    grad = grad + decay * value
+                else:
+                    value *= shrink
+            rule(value, grad, *blocks)
+        parameter._counter[0] += 1
+
+
+def _blocks(arrays: list[Array]) -> Iterator[list[Array]]:
+    """The arrays in parts that fit the cache, where their memory can be cut alike."""
+    size = arrays[0].size
+    if arrays[0].ndim == 0:  # NumPy's functions turn 0-d arrays into scalars, which can't be written to
+        yield [array.reshape(1) for array in arrays]
+        return
+    if size <= BLOCK or not all(array.flags.c_contiguous for array in arrays):
+        yield arrays
+        return
+    flat = [array.reshape(-1) for array in arrays]
+    for start in range(0, size, BLOCK):
+        yield [array[start : start + BLOCK] for array in flat]
+
+
+def number(value: Any) -> float:
+    """A setting as a Python float, so that it doesn't change the dtype of the arrays that it meets."""
+    return float(value)
+
+
+def zeros_like(array: Array) -> Tensor:
+    """A moment to start with."""
+    return wrap(np.zeros_like(array))
+
+
+def advance(state: dict[str, Any]) -> float:
+    """Count a step of one parameter."""
+    state["step"]._array += 1
+    return float(state["step"]._array)
+
+
+def move_towards(moment: Array, target: Array, weight: float) -> None:
+    """``moment += weight * (target - moment)``: an exponential moving average."""
+    difference = target - moment
+    difference *= weight
+    moment += difference
+
+
+def accumulate_square(moment: Array, grad: Array, keep: float) -> None:
+    """``moment = keep * moment + (1 - keep) * grad**2``."""
+    square = grad * grad
+    square *= 1 - keep
+    moment *= keep
+    moment += square
+
+
+def subtract_ratio(value: Array, factor: float, numerator: Array, denominator: Array) -> None:
+    """``value -= factor * numerator / denominator``; the denominator's memory is used up."""
+    np.divide(numerator, denominator, out=denominator)
+    denominator *= factor
+    value -= denominator
+
+
+_MAY_BE_NEGATIVE = ("dampening",)
+
+
+def _check_settings(name: str, defaults: dict[str, Any]) -> None:
+    """Refuse settings that have no meaning, with PyTorch's sentences."""
+    called = {"lr": "learning rate", "eps": "epsilon value"}
+    for setting, value in defaults.items():
+        if setting == "betas":
+            for index, beta in enumerate(value):
+                check_argument(0.0 <= beta < 1.0, f"Invalid beta parameter at index {index}: {beta}")
+        elif isinstance(value, Tensor):
+            check_argument(value.numel() == 1, f"Tensor {setting} must be 1-element")
+        if isinstance(value, int | float | Tensor) and not isinstance(value, bool) and setting not in _MAY_BE_NEGATIVE:
+            check_argument(number(value) >= 0.0, f"Invalid {called.get(setting, setting + ' value')}: {value}")
+    if defaults.get("fused") and defaults.get("foreach"):
+        raise GraphError("`fused` and `foreach` cannot be `True` together.")
+    for setting, reason in (
+        ("differentiable", "the updates are not recorded"),
+        ("capturable", "there is no GPU whose work could be captured"),
+    ):
+        if defaults.get(setting):
+            raise UnsupportedError(f"{name}: {setting}=True can't be honoured: {reason}")
