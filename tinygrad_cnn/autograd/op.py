@@ -17,6 +17,7 @@ order on arrays, and records itself on Tensors (``create_graph=True``), which is
 
 from __future__ import annotations
 
+import functools
 import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,6 +42,7 @@ from tinygrad_cnn.errors import (
 )
 
 _REQUIRED: Any = object()
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}  # PyTorch has both
 _registry: dict[str, Op] = {}
 registry: Mapping[str, Op] = MappingProxyType(_registry)  # every declared op, by name
 
@@ -75,7 +77,7 @@ class Op:
         view: bool = False,
         residuals: Sequence[str] = (),
         outputs: int | str = 1,
-        grad_name: str | None = None,
+        grad_name: str | Callable[[Any], str] | None = None,
     ) -> None:
         self.forward = forward
         self.name = name or forward.__name__.rstrip("_")
@@ -90,6 +92,7 @@ class Op:
         self.outputs = outputs
         self.grad_name = grad_name or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
         self._read_signature()
+        self._named_by = self._index[next(iter(inspect.signature(grad_name).parameters))] if callable(grad_name) else -1
         self.formulas: dict[str, Callable[..., Any]] = {}
         self._fused: tuple[tuple[str, ...], Callable[..., Any]] | None = None
         self._composite: Callable[..., Any] | None = None
@@ -115,6 +118,7 @@ class Op:
         ]
         self.inputs = tuple(self.parameters[i] for i, _, _ in inputs)
         self._input_indices = tuple(i for i, _, _ in inputs)
+        self._promoted_indices = tuple(i for i in self._input_indices if "Mask" not in str(parameters[i].annotation))
         self.variadic = any(many for _, _, many in inputs)
         if self.variadic and len(inputs) != 1:
             raise TypeError(f"{self.name}: a sequence of arrays must be the only input")
@@ -198,6 +202,8 @@ class Op:
         values = [*args, *self._defaults[given:]]
         for keyword, value in kwargs.items():
             index = self._index.get(keyword)
+            if index is None:
+                index = self._index.get(_NUMPY_NAMES.get(keyword, ""))
             if index is None or index < given:
                 problem = "got multiple values for" if index is not None else "got an unexpected keyword"
                 raise ArgumentTypeError(
@@ -265,7 +271,7 @@ class Op:
         if not isinstance(result, np.ndarray):
             result = np.asarray(result)
         out = wrap(result)
-        if edges is not None:
+        if edges is not None and result.dtype.kind == "f":
             node = self._record(tensors, values, edges, ((result.shape, result.dtype),))
             node.fill(values, result, out._counter, residuals)
             out._edge = (node, 0)
@@ -293,11 +299,8 @@ class Op:
         return outs
 
     def _track(self, out: Tensor, source: Tensor | None, values: list[Any], output: int | None) -> None:
-        array, result = source._array if source is not None else None, out._array
-        if array is not None and (
-            result.base is array or (array.base is not None and result.base is array.base) or result is array
-        ):
-            track_view(out, source, self, values[1:], output)  # type: ignore[arg-type]  # array is not None
+        if source is not None and np.may_share_memory(source._array, out._array):  # else the op had to copy
+            track_view(out, source, self, values[1:], output)
 
     def _record(
         self, tensors: list[Tensor | None], values: list[Any], edges: list[Edge | None], metadata: tuple[Metadata, ...]
@@ -312,7 +315,8 @@ class Op:
         plan = self._plans.get(flags)
         if plan is None:
             self._plans[flags] = plan = self._make_plan(flags)
-        node = OpNode(self, plan, edges, metadata)
+        name = self.grad_name if isinstance(self.grad_name, str) else self.grad_name(values[self._named_by])
+        node = OpNode(self, plan, edges, metadata, name)
         node.counters = [None if t is None else (t._counter, t._counter[0]) for t in tensors]
         if mode.anomaly:
             node.trace = "".join(traceback.format_stack(limit=12)[:-2])
@@ -321,11 +325,11 @@ class Op:
     def _promote(self, values: list[Any]) -> None:
         """Bring the inputs of an elementwise op to one dtype, and integers to floating where it needs that."""
         first, mixed, numbers = None, False, False
-        for index in self._input_indices:
+        for index in self._promoted_indices:
             value = values[index]
-            if isinstance(value, np.ndarray | np.generic):
-                if isinstance(value, np.generic):
-                    values[index] = value = np.asarray(value)
+            if isinstance(value, np.generic):  # NumPy's scalars count as Python's, as in PyTorch
+                values[index] = value = value.item()
+            if isinstance(value, np.ndarray):
                 if first is None:
                     first = value.dtype
                 elif value.dtype != first:
@@ -339,12 +343,15 @@ class Op:
                 )
         if first is None or (not mixed and first.kind == "f"):
             return
-        dtype = promote(values[i] for i in self._input_indices if values[i] is not None) if mixed or numbers else first
-        for index in self._input_indices:
+        present = [values[i] for i in self._promoted_indices if values[i] is not None]
+        dtype = promote(present) if mixed or numbers else first
+        for index in self._promoted_indices:
             value = values[index]
             if isinstance(value, np.ndarray):
                 value = value if value.dtype == dtype else value.astype(dtype)
                 values[index] = as_floating(value, self.name) if self.elementwise == "float" else value
+            elif type(value) is int and dtype.kind in "iu" and self.elementwise == "arithmetic":
+                values[index] = np.int64(value).astype(dtype)  # wraps around, where NumPy would refuse
 
     def _explain(self, error: Exception, values: list[Any]) -> TinygradError:
         """NumPy's exception as one of ours, with the op's name and the shapes."""
@@ -462,14 +469,15 @@ class _Packed(NamedTuple):
 class OpNode(Node):
     """A recorded call of an op."""
 
-    __slots__ = ("op", "plan", "saved", "counters", "broadcasts")
+    __slots__ = ("op", "plan", "saved", "counters", "broadcasts", "label")
 
     def __init__(
-        self, op: Op, plan: _Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...]
+        self, op: Op, plan: _Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...], label: str
     ) -> None:
         super().__init__(edges, metadata)
         self.op = op
         self.plan = plan
+        self.label = label
         self.broadcasts = op.elementwise is not None
         self.saved: list[Any] = []
         self.counters: list[tuple[list[int], int] | None] = []
@@ -507,7 +515,7 @@ class OpNode(Node):
                 self.counters[position] = None
 
     def name(self) -> str:
-        return self.op.grad_name
+        return self.label
 
     def saved_arrays(self) -> Sequence[Any]:
         return self.saved
@@ -612,7 +620,7 @@ def differentiable(
     view: bool = False,
     residuals: Sequence[str] = (),
     outputs: int | str = 1,
-    grad_name: str | None = None,
+    grad_name: str | Callable[[Any], str] | None = None,
     has_gradient: bool = True,
 ) -> Any:
     """Register a function on arrays as an op. Declare its gradients, samples and reference next.
@@ -625,6 +633,7 @@ def differentiable(
     residuals: what the forward returns after its result, for formulas to name (an argmax, statistics). A forward
         with a keyword ``recording`` is told whether anybody will.
     outputs: "many" for a tuple of differentiable results; ``g`` is then a tuple.
+    grad_name: the name that ``grad_fn`` prints, or a function that makes it of the argument that it names.
     """
 
     def declare(forward: Callable[..., Any]) -> Op:
@@ -645,7 +654,7 @@ def differentiable(
         for method_name in _names(method, op.name):
             tensor_method(op, method_name)
         for method_name in _names(inplace, op.name + "_"):
-            setattr(Tensor, method_name, _inplace_method(op, method_name))
+            inplace_method(op, method_name)
         if reflected is not None:
             tensor_method(lambda self, other: op(other, self), reflected)
         return op
@@ -688,6 +697,18 @@ def tensor_method(function: Any, name: str | None = None) -> Any:
     return function
 
 
+def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a plain function take NumPy's argument names too (``axis``, ``keepdims``, ...), as ops and PyTorch do."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
+        return function(*args, **kwargs)
+
+    return call
+
+
 _OPERANDS = (Tensor, bool, int, float, np.ndarray, np.generic)
 
 
@@ -703,9 +724,11 @@ def _operator(op: Op, name: str) -> Any:
     return method
 
 
-def _inplace_method(op: Op, name: str) -> Any:
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._assign(op, name, args, kwargs)  # type: ignore[attr-defined,no-any-return]  # ops.inplace
+def inplace_method(function: Callable[..., Any], name: str) -> None:
+    """Make ``name`` the method of Tensor that gives a Tensor the value ``function(tensor, ...)``."""
 
-    method.__name__, method.__doc__ = name, f"In-place form of ``{op.name}``. {op.__doc__ or ''}"
-    return method
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self._assign(function, name, args, kwargs)  # type: ignore[attr-defined,no-any-return]  # ops.inplace
+
+    method.__name__, method.__doc__ = name, f"In-place form of ``{function.__name__}``. {function.__doc__ or ''}"
+    setattr(Tensor, name, method)

@@ -3,12 +3,18 @@
 from tinygrad_cnn.autograd.op import Op, differentiable, operation, registry
 from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its ops and the Tensor methods
     activation,
+    combine,
     compare,
     conv,
+    convert,
     create,
     elementwise,
+    extrema,
+    elementwise_loss,
     index,
     inplace,
+    join,
+    layout,
     linalg,
     loss,
     matmul,
@@ -18,8 +24,11 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     random,
     reduce,
     resize,
+    scan,
     shape,
     sort,
+    statistics,
+    unary,
 )
 
 __all__ = ["Op", "differentiable", "operation", "registry"]

@@ -7,6 +7,7 @@ included, and count the write, so that backward notices when a value that it nee
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.op import differentiable, tensor_method
 from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable
 from tinygrad_cnn.backend import DTYPES, Array
-from tinygrad_cnn.errors import DTypeError, ShapeError
+from tinygrad_cnn.errors import DTypeError, GraphError, ShapeError
 
 
 @differentiable(grad_name="CopySlices")
@@ -96,6 +97,7 @@ def assign(self: Tensor, op: Callable[..., Tensor], name: str, args: tuple[Any, 
     """Give ``self`` the value ``op(self, *args, **kwargs)``: what every in-place method does."""
     if is_recorded(self, *args, *kwargs.values()):
         check_overwritable(self, name)
+        check_distinct(self)
         result = op(self, *args, **kwargs)
         _check_fits(self, result, name)
         rebind(self, result if result._array.dtype == self._array.dtype else result.to(self._array.dtype))  # type: ignore[attr-defined]  # from ops
@@ -109,8 +111,27 @@ def assign(self: Tensor, op: Callable[..., Tensor], name: str, args: tuple[Any, 
 
 def write(tensor: Tensor, index: Any, values: Any) -> None:
     """Write to the memory of a Tensor that isn't recorded, and count it."""
-    tensor._array[index] = values
+    mode.quietly(operator.setitem, writable(tensor), index, values)
+
+
+def writable(tensor: Tensor) -> np.ndarray:
+    """The array of a Tensor that isn't recorded, to be written to; the write is counted."""
+    check_distinct(tensor)
+    if not tensor._array.flags.writeable:
+        tensor._array = tensor._array.copy()  # it was shared with somebody who only lent it
     tensor._counter[0] += 1
+    return tensor._array
+
+
+def check_distinct(tensor: Tensor) -> None:
+    """Raise GraphError if several elements of an expanded ``tensor`` are one place in memory."""
+    if tensor._view is not None and not tensor._array.flags.c_contiguous:
+        array = tensor._array
+        if any(step == 0 and side > 1 for step, side in zip(array.strides, array.shape, strict=True)):
+            raise GraphError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation."
+            )
 
 
 def _check_fits(tensor: Tensor, result: Tensor, name: str) -> None:
