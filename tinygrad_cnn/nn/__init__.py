@@ -3,6 +3,7 @@
 # ruff: noqa: F401, F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn import functional, init
 from tinygrad_cnn.nn.container import *
+from tinygrad_cnn.nn.conv import *
 from tinygrad_cnn.nn.flatten import *
 from tinygrad_cnn.nn.lazy import *
 from tinygrad_cnn.nn.linear import *

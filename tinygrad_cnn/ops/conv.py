@@ -262,8 +262,8 @@ def _(input: Array, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pa
     check_windows("unfold", input.dtype, kernel_size, stride, padding, dilation)
     if input.ndim != 4 or 0 in input.shape[1:]:
         raise ShapeError(
-            "unfold: Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
-            f"input, but got: {list(input.shape)}"
+            "unfold: Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
+            f"for input, but got: {list(input.shape)}"
         )
     out = windows.output_sizes(input.shape[2:], kernel_size, stride, padding, dilation)
     if min(out) < 1:
@@ -290,9 +290,9 @@ def _(input: Array, output_size: Pair, kernel_size: Pair, dilation: Pair, paddin
     out = windows.output_sizes(output_size, kernel_size, stride, padding, dilation)
     if min(out) < 1 or out[0] * out[1] != input.shape[2]:
         raise ShapeError(
-            f"fold: Given output_size={output_size}, kernel_size={kernel_size}, dilation={dilation}, padding={padding}, "
-            f"stride={stride}, expected size of input's dimension 2 to match the calculated number of sliding blocks "
-            f"{out[0]} * {out[1]} = {out[0] * out[1]}, but got input.size(2)={input.shape[2]}"
+            f"fold: Given output_size={output_size}, kernel_size={kernel_size}, dilation={dilation}, "
+            f"padding={padding}, stride={stride}, expected size of input's dimension 2 to match the calculated number "
+            f"of sliding blocks {out[0]} * {out[1]} = {out[0] * out[1]}, but got input.size(2)={input.shape[2]}"
         )
 
 
