@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from tinygrad_cnn.backend import Array
+
 Sampler = Callable[[Any], dict[str, Any]]
 
 
@@ -25,3 +29,21 @@ def binary(
         return {names[0]: draw.array(a, *first), names[1]: draw.array(b, *second)}
 
     return sample
+
+
+def reduction(distinct: bool = False, single: bool = False, **settings: Any) -> Sampler:
+    """One input, the dimensions to reduce (``single``: one or all) and ``keepdim``; ``distinct``: without ties."""
+
+    def sample(draw: Any) -> dict[str, Any]:
+        shape = draw.shape()
+        one = draw.dim(len(shape))
+        dim = draw.choice([one, None] if single or len(shape) < 2 else [one, None, (-1, 0)])
+        array = draw.distinct(shape) if distinct else draw.array(shape)
+        return dict(input=array, dim=dim, keepdim=draw.boolean(), **settings)
+
+    return sample
+
+
+def offset_integers(draw: Any, shape: tuple[int, ...], low: int, high: int, offset: float) -> Array:
+    """float64 integers plus ``offset``: at a known distance from each jump of floor, and from other offsets."""
+    return np.asarray(draw.integers(shape, low, high) + offset)
