@@ -3,7 +3,7 @@
 Names, semantics and errors are PyTorch's; each family lists what it makes public in ``__all__``.
 """
 
-# ruff: noqa: F403  # the star imports below are the public surface, listed where it is defined
+# the star imports below are the public surface, listed where it is defined
 from tinygrad_cnn import autograd, backend, errors, nn, ops, optim, testing
 from tinygrad_cnn.autograd import *
 from tinygrad_cnn.autograd.op import Op, differentiable, operation

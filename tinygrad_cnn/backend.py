@@ -20,6 +20,7 @@ from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError
 
 Number = bool | int | float
 Array = np.ndarray  # the annotation that marks an op's inputs
+MaskArray = np.ndarray  # an input of an elementwise op that is broadcast with the others, but not promoted
 
 
 def array_module(array: object) -> ModuleType:
@@ -45,7 +46,7 @@ class dtype:
     (torch.float32, True, True)
     """
 
-    __slots__ = ("name", "dtype", "is_floating_point", "is_complex", "is_signed", "itemsize", "category")
+    __slots__ = ("category", "dtype", "is_complex", "is_floating_point", "is_signed", "itemsize", "name")
 
     def __init__(self, name: str, category: int) -> None:
         self.name = name

@@ -469,7 +469,7 @@ class _Packed(NamedTuple):
 class OpNode(Node):
     """A recorded call of an op."""
 
-    __slots__ = ("op", "plan", "saved", "counters", "broadcasts", "label")
+    __slots__ = ("broadcasts", "counters", "label", "op", "plan", "saved")
 
     def __init__(
         self, op: Op, plan: _Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...], label: str

@@ -1,0 +1,327 @@
+"""Functions of two and three variables, element by element: powers, extremes, bounds, blends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd.op import differentiable, inplace_method, tensor_method
+from tinygrad_cnn.backend import Array, Number
+from tinygrad_cnn.errors import DTypeError, UnsupportedError
+from tinygrad_cnn.ops._samples import binary, offset_integers
+from tinygrad_cnn.ops.elementwise import choose, keep, mul
+from tinygrad_cnn.ops.unary import exp, log
+
+__all__ = [
+    "addcdiv",
+    "addcmul",
+    "arctan2",
+    "atan2",
+    "clamp",
+    "clamp_max",
+    "clamp_min",
+    "clip",
+    "fmax",
+    "fmin",
+    "hypot",
+    "lerp",
+    "logaddexp",
+    "maximum",
+    "minimum",
+    "pow",
+    "square",
+    "xlogy",
+]
+
+
+# ------------------------------------------------------------------------------------------------ powers
+def _integer_power(input: Any, exponent: Any) -> Array:
+    """Integers to integer powers of either sign: only 1 and -1 have a power below 0 that is not 0."""
+    if np.all(exponent >= 0):
+        return np.power(input, exponent)
+    inverse = np.where(np.abs(input) == 1, input ** (exponent & 1), 0)
+    return np.where(exponent < 0, inverse, np.power(input, np.maximum(exponent, 0)))
+
+
+@differentiable(elementwise="arithmetic", method=("pow", "__pow__"), inplace=("pow_", "__ipow__"), reflected="__rpow__")
+def pow(input: Array, exponent: Array) -> Array:
+    """``input ** exponent``, elementwise with broadcasting.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.tensor([1.0, 2.0, 3.0]) ** 2
+    tensor([1., 4., 9.])
+    """
+    if not isinstance(exponent, np.ndarray):
+        if exponent == 3:  # NumPy's own loop is fifty times slower
+            return np.multiply(input, np.square(input))
+        return input**exponent
+    if exponent.dtype.kind != "f":
+        return _integer_power(input, exponent)
+    return np.power(input, exponent)
+
+
+@pow.check
+def _(input: Any, exponent: Any) -> None:
+    kinds = [x.dtype.kind if isinstance(x, np.ndarray) else "" for x in (input, exponent)]
+    if kinds == ["b", "b"] or (kinds == ["b", ""] and isinstance(exponent, bool)):
+        raise UnsupportedError("pow: expected numbers, got two bool tensors; convert with .int()")
+    if kinds[0] in "biu" and kinds[1] == "" and isinstance(exponent, int) and exponent < 0:
+        raise DTypeError(
+            f"pow: Integers to negative integer powers are not allowed, got exponent {exponent}; convert with .float()"
+        )
+
+
+def _pow_input(g: Any, input: Any, exponent: Any) -> Any:
+    if not hasattr(exponent, "shape"):
+        if exponent == 0:
+            return keep(g, False)
+        return g * (input * 2) if exponent == 2 else g * (pow(input, exponent - 1) * exponent)
+    return choose(exponent == 0, 0.0, g * (exponent * pow(input, exponent - 1)))
+
+
+def _pow_exponent(g: Any, input: Any, exponent: Any, out: Any) -> Any:
+    if not hasattr(input, "shape"):
+        slope = g * (out * math.log(input)) if input > 0 else g * (out * (math.nan if input < 0 else -math.inf))
+        return keep(slope, exponent < 0) if input == 0 else slope
+    return keep(g * (out * log(input)), (input != 0) | (exponent < 0))
+
+
+pow.gradients(input=_pow_input, exponent=_pow_exponent)
+pow.reference(np.vectorize(lambda input, exponent: math.pow(input, exponent)))
+
+
+@pow.samples
+def _(draw: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent"))(draw)
+    exponent = draw.choice([2, None, 3, 0, -1, 2.5])
+    return arguments if exponent is None else dict(arguments, exponent=exponent)
+
+
+@tensor_method
+def square(input: Any) -> Any:
+    """``input ** 2``."""
+    return pow(input, 2)
+
+
+inplace_method(square, "square_")
+
+
+# ---------------------------------------------------------------------------------------------- extremes
+def _extreme(name: str, doc: str, kernel: Any, loses: Any, reference: Any) -> Any:
+    """The larger or smaller of two: a tie shares the gradient, nan passes it to both, as in PyTorch."""
+
+    def forward(input: Array, other: Array) -> Any:
+        return kernel(input, other)
+
+    forward.__name__, forward.__doc__ = name, doc
+
+    def share(g: Any, mine: Any, theirs: Any) -> Any:
+        return choose(mine == theirs, g * 0.5, keep(g, loses(mine, theirs) == 0))
+
+    op = differentiable(forward, elementwise="arithmetic", method=True)
+    op.gradients(
+        input=lambda g, input, other: share(g, input, other), other=lambda g, input, other: share(g, other, input)
+    )
+    op.samples(_apart)
+    op.reference(np.vectorize(reference))
+    return op
+
+
+def _apart(draw: Any) -> dict[str, Any]:
+    """Two inputs, each element of the one well away from each of the other."""
+    shapes = draw.broadcastable_shapes(2)
+    return dict(input=offset_integers(draw, shapes[0], -3, 3, 0.0), other=offset_integers(draw, shapes[1], -3, 3, 0.5))
+
+
+_LARGER = "The larger of two, elementwise with broadcasting; "
+_SMALLER = "The smaller of two, elementwise with broadcasting; "
+maximum = _extreme("maximum", _LARGER + "nan wins.", np.maximum, lambda a, b: a < b, max)
+minimum = _extreme("minimum", _SMALLER + "nan wins.", np.minimum, lambda a, b: a > b, min)
+fmax = _extreme("fmax", _LARGER + "nan loses.", np.fmax, lambda a, b: (a < b) | (a != a), max)
+fmin = _extreme("fmin", _SMALLER + "nan loses.", np.fmin, lambda a, b: (a > b) | (a != a), min)
+
+
+# ------------------------------------------------------------------------------------------------ bounds
+@differentiable(
+    elementwise="arithmetic", method=("clamp", "clip"), inplace=("clamp_", "clip_"), grad_name="ClampBackward1"
+)
+def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
+    """Bring each element into [min, max]; either bound may be None. Where min > max, the result is max.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.clamp(tg.tensor([-1.0, 0.5, 3.0]), 0, 1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    out = input if min is None else np.maximum(input, min)
+    return out if max is None else np.minimum(out, max)
+
+
+clip = clamp
+
+
+@clamp.check
+def _(input: Any, min: Any, max: Any) -> None:
+    if min is None and max is None:
+        raise DTypeError("clamp: At least one of 'min' or 'max' must not be None")
+
+
+def _clamp_input(g: Any, input: Any, min: Any, max: Any) -> Any:
+    if max is None:
+        return keep(g, input >= min)
+    return keep(g, input <= max if min is None else (input >= min) & (input <= max))
+
+
+def _clamp_min(g: Any, input: Any, min: Any, max: Any) -> Any:
+    return keep(g, input < min if max is None else (input < min) & (min < max))
+
+
+def _clamp_max(g: Any, input: Any, min: Any, max: Any) -> Any:
+    return keep(g, input > max if min is None else (input > max) | (max < min))
+
+
+clamp.gradients(input=_clamp_input, min=_clamp_min, max=_clamp_max)
+
+
+@clamp.samples
+def _(draw: Any) -> dict[str, Any]:
+    shapes = draw.broadcastable_shapes(3)
+    bounds = draw.choice([(-1.5, 1.5), (None, 1.5), (-1.5, None), ("array", "array"), ("array", None), (None, "array")])
+    low, high = (
+        offset_integers(draw, shape, -2, 2, offset) if bound == "array" else bound
+        for bound, shape, offset in zip(bounds, shapes[1:], (0.3, 0.6), strict=True)
+    )
+    return dict(input=offset_integers(draw, shapes[0], -3, 3, 0.0), min=low, max=high)
+
+
+@clamp.reference
+def _(input: Array, min: Any, max: Any) -> Array:
+    def bound(x: float, low: float, high: float) -> float:
+        x = low if x < low else x
+        return high if x > high else x
+
+    low, high = (-math.inf if min is None else min), (math.inf if max is None else max)
+    return np.asarray(np.vectorize(bound)(input, low, high))
+
+
+@tensor_method
+def clamp_min(input: Any, min: Any) -> Any:
+    """Each element, or ``min`` where it is smaller."""
+    return clamp(input, min, None)
+
+
+@tensor_method
+def clamp_max(input: Any, max: Any) -> Any:
+    """Each element, or ``max`` where it is larger."""
+    return clamp(input, None, max)
+
+
+inplace_method(clamp_min, "clamp_min_")
+inplace_method(clamp_max, "clamp_max_")
+
+
+# ------------------------------------------------------------------------------------------------ blends
+@differentiable(elementwise="arithmetic", method=True, inplace=True, grad_name="LerpBackward0")
+def lerp(input: Array, end: Array, weight: Array) -> Array:
+    """``input + weight * (end - input)``; exact at weights 0 and 1."""
+    return np.add(input, weight * np.subtract(end, input))
+
+
+lerp.gradients(
+    input=lambda g, weight: g * (1 - weight),
+    end=lambda g, weight: g * weight,
+    weight=lambda g, input, end: g * (end - input),
+)
+
+
+@lerp.samples
+def _(draw: Any) -> dict[str, Any]:
+    shapes = draw.broadcastable_shapes(3)
+    arrays = {name: draw.array(shape) for name, shape in zip(("input", "end", "weight"), shapes, strict=True)}
+    return dict(arrays, weight=0.25) if draw.boolean() else arrays
+
+
+lerp.reference(np.vectorize(lambda input, end, weight: (1 - weight) * input + weight * end))
+
+
+@tensor_method
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Number = 1) -> Any:
+    """``input + value * tensor1 * tensor2``."""
+    product = mul(tensor1, tensor2)
+    return input + (product if value == 1 else product * value)
+
+
+@tensor_method
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Number = 1) -> Any:
+    """``input + value * tensor1 / tensor2``, of floating tensors."""
+    if not any(x.is_floating_point() for x in (tensor1, tensor2)):
+        raise DTypeError("addcdiv: Integer division with addcdiv is no longer supported; convert with .float()")
+    quotient = tensor1 / tensor2
+    return input + (quotient if value == 1 else quotient * value)
+
+
+inplace_method(addcmul, "addcmul_")
+inplace_method(addcdiv, "addcdiv_")
+
+
+# ---------------------------------------------------------------------------------- functions of two variables
+@differentiable(elementwise="float", method=("atan2", "arctan2"), inplace=("atan2_", "arctan2_"))
+def atan2(input: Array, other: Array) -> Array:
+    """The angle of the point (other, input), in radians, between -pi and pi."""
+    return np.arctan2(input, other)
+
+
+atan2.gradients(
+    input=lambda g, input, other: g * (other / (input * input + other * other)),
+    other=lambda g, input, other: g * (-input / (input * input + other * other)),
+)
+atan2.samples(binary((0.5, 2.0), (-2.0, -0.5)))
+atan2.reference(np.vectorize(math.atan2))
+arctan2 = atan2
+
+
+def _check_floating(name: str) -> Any:
+    def check(input: Any, other: Any) -> None:
+        if all(isinstance(x, np.ndarray) and x.dtype.kind != "f" for x in (input, other)):
+            raise UnsupportedError(f"{name}: expected a floating dtype, got {input.dtype}; convert with .float()")
+
+    return check
+
+
+@differentiable(elementwise="arithmetic", method=True, inplace=True)
+def hypot(input: Array, other: Array) -> Array:
+    """``sqrt(input² + other²)`` without overflow."""
+    return np.hypot(input, other)
+
+
+hypot.gradients(input=lambda g, input, out: g * (input / out), other=lambda g, other, out: g * (other / out))
+hypot.samples(binary((0.5, 2.0), (0.5, 2.0)))
+hypot.reference(np.vectorize(math.hypot))
+hypot.check(_check_floating("hypot"))
+
+
+@differentiable(elementwise="arithmetic", method=True)
+def logaddexp(input: Array, other: Array) -> Array:
+    """``log(exp(input) + exp(other))`` without overflow."""
+    return np.logaddexp(input, other)
+
+
+logaddexp.gradients(input=lambda g, input, out: g * exp(input - out), other=lambda g, other, out: g * exp(other - out))
+logaddexp.samples(binary())
+logaddexp.reference(np.vectorize(lambda input, other: math.log(math.exp(input) + math.exp(other))))
+logaddexp.check(_check_floating("logaddexp"))
+
+
+@differentiable(elementwise="float", method=True, inplace=True)
+def xlogy(input: Array, other: Array) -> Array:
+    """``input * log(other)``, and 0 where input is 0 (unless other is nan)."""
+    return np.where(np.equal(input, 0) & ~np.isnan(other), 0.0, input * np.log(other))
+
+
+xlogy.gradients(
+    input=lambda g, input, other: keep(g * log(other), (input != 0) | (other > 0)),
+    other=lambda g, input, other: g * input / other,
+)
+xlogy.samples(binary((0.5, 2.0), (0.5, 2.0)))
+xlogy.reference(np.vectorize(lambda input, other: input * math.log(other)))
