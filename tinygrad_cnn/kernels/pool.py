@@ -111,7 +111,7 @@ def _largest_of(views: Iterator[Array]) -> Array:
 def _settle(
     position: Array, windows: tuple[Array, ...], x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> None:
-    """Find the positions anew in windows whose maximum is NaN (the last one wins, as in PyTorch) or as low as the padding."""
+    """Find the positions anew where the maximum is NaN (the last one wins, as in PyTorch) or as low as the padding."""
     *outer, top, left = windows
     top, left = top * stride[0] - padding[0], left * stride[1] - padding[1]
     best = np.zeros(top.shape, x.dtype)

@@ -1,5 +1,203 @@
-"""Interpolation and sampling on grids."""
+"""Resizing images and sampling them anywhere: strict ops; ``nn.functional.vision`` has PyTorch's signatures.
+
+Closed families: resizing with matrices is its own adjoint with the transposed ones; {upsample_nearest2d,
+add_nearest} and {take_pixels, add_pixels} are each other's.
+"""
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd.op import Op, differentiable
+from tinygrad_cnn.backend import Array
+from tinygrad_cnn.kernels import resize as kernels
+from tinygrad_cnn.kernels.pool import Pair
+
 __all__: list[str] = []
+
+
+# --------------------------------------------------------------------------------- resizing by matrices
+def _declare(name: str, grad_name: str | None = None) -> Op:
+    """The same linear map under each of the names that PyTorch has for it."""
+
+    def forward(input: Array, rows: Any, columns: Any) -> Array:
+        """``rows @ input @ columns.T`` on the last two dimensions, (..., H, W) -> (..., OH, OW)."""
+        return kernels.resample(input, rows, columns)
+
+    op: Op = differentiable(forward, name=name, grad_name=grad_name)
+    op.gradients(input=lambda g, rows, columns: resample(g, rows.T, columns.T))
+
+    @op.samples
+    def _(draw: Any) -> dict[str, Any]:
+        shape = draw.shape(min_dims=2, max_dims=4)
+        matrices = (draw.array((draw.integer(1, 3), side)) for side in shape[-2:])
+        return dict(zip(("input", "rows", "columns"), (draw.array(shape), *matrices), strict=True))
+
+    @op.reference
+    def _(input: Array, rows: Any, columns: Any) -> Array:
+        out = np.zeros((*input.shape[:-2], len(rows), len(columns)))
+        for *outer, i, j in np.ndindex(*out.shape):
+            for k, m in np.ndindex(*input.shape[-2:]):
+                out[(*outer, i, j)] += rows[i, k] * input[(*outer, k, m)] * columns[j, m]
+        return out
+
+    return op
+
+
+resample = _declare("resample")
+adaptive_avg_pool2d = _declare("adaptive_avg_pool2d", "AdaptiveAvgPool2DBackward0")
+upsample_bilinear2d = _declare("upsample_bilinear2d", "UpsampleBilinear2DBackward0")
+upsample_bicubic2d = _declare("upsample_bicubic2d", "UpsampleBicubic2DBackward0")
+
+
+# ------------------------------------------------------------------------------------ nearest neighbours
+@differentiable(grad_name="UpsampleNearest2DBackward0")
+def upsample_nearest2d(input: Array, rows: Any, columns: Any) -> Array:
+    """The elements at ``rows`` and ``columns``, two integer arrays that never fall: (..., H, W) -> (..., OH, OW)."""
+    return kernels.take_nearest(input, rows, columns)
+
+
+@differentiable
+def add_nearest(input: Array, rows: Any, columns: Any, output_size: Pair) -> Array:
+    """Add each element to the one that it was taken from: the adjoint of ``upsample_nearest2d``."""
+    return kernels.add_nearest(input, rows, columns, output_size)
+
+
+upsample_nearest2d.gradients(
+    input=lambda g, input_shape, rows, columns: add_nearest(g, rows, columns, input_shape[-2:])
+)
+add_nearest.gradients(input=lambda g, rows, columns: upsample_nearest2d(g, rows, columns))
+
+
+def _nearest_samples(draw: Any) -> tuple[tuple[int, ...], Array, Array]:
+    shape = draw.shape(min_dims=2, max_dims=4)
+    outs = (draw.choice([side, 2 * side, 3 * side, 5, 1]) for side in shape[-2:])
+    rows, columns = (
+        kernels.nearest_index(side, out, None, draw.boolean()) for side, out in zip(shape[-2:], outs, strict=True)
+    )
+    return shape, rows, columns
+
+
+@upsample_nearest2d.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape, rows, columns = _nearest_samples(draw)
+    return dict(input=draw.array(shape), rows=rows, columns=columns)
+
+
+@upsample_nearest2d.reference
+def _(input: Array, rows: Any, columns: Any) -> Array:
+    out = np.empty((*input.shape[:-2], len(rows), len(columns)))
+    for *outer, i, j in np.ndindex(*out.shape):
+        out[(*outer, i, j)] = input[(*outer, rows[i], columns[j])]
+    return out
+
+
+@add_nearest.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape, rows, columns = _nearest_samples(draw)
+    input = draw.array((*shape[:-2], len(rows), len(columns)))
+    return dict(input=input, rows=rows, columns=columns, output_size=shape[-2:])
+
+
+@add_nearest.reference
+def _(input: Array, rows: Any, columns: Any, output_size: Pair) -> Array:
+    out = np.zeros((*input.shape[:-2], *output_size))
+    for *outer, i, j in np.ndindex(*input.shape):
+        out[(*outer, rows[i], columns[j])] += input[(*outer, i, j)]
+    return out
+
+
+# --------------------------------------------------------------------------------- sampling at any place
+@differentiable(residuals=("slope",))
+def sampling_coordinates(input: Array, side: int, padding_mode: str, align_corners: bool) -> tuple[Array, Array]:
+    """Grid positions in [-1, 1] as pixel coordinates of a side (Jaderberg et al. 2015, section 3.3)."""
+    return kernels.coordinates(input, side, padding_mode, align_corners)
+
+
+sampling_coordinates.gradients(input=lambda g, slope: g * slope)
+
+
+@sampling_coordinates.samples
+def _(draw: Any) -> dict[str, Any]:
+    side = draw.integer(1, 4)
+    kinks = [x for k in range(-6, 9) for x in (2 * k / max(side - 1, 1) - 1, (2 * k + 1) / side - 1, 2 * k - 1)]
+    mode = draw.choice(["zeros", "border", "reflection"])
+    values = draw.array(draw.shape(), -2.0, 2.0, away_from=kinks, margin=0.01)
+    return dict(input=values, side=side, padding_mode=mode, align_corners=draw.boolean())
+
+
+@sampling_coordinates.reference
+@functools.partial(np.vectorize, otypes=[float])
+def _(x: float, side: int, padding_mode: str, align_corners: bool) -> float:
+    place = (x + 1) / 2 * (side - 1) if align_corners else ((x + 1) * side - 1) / 2
+    low, high = (0, side - 1) if align_corners else (-0.5, side - 0.5)
+    if padding_mode == "reflection":
+        while low < high and not low <= place <= high:
+            place = 2 * low - place if place < low else 2 * high - place
+        place = place if low < high else 0
+    return place if padding_mode == "zeros" else min(max(place, 0), side - 1)
+
+
+@differentiable
+def take_pixels(input: Array, index: Array) -> Array:
+    """Elements at flat indices into H x W; indices (N, 1, OH, OW) serve all channels of (N, C, H, W)."""
+    return kernels.take_pixels(input, index)
+
+
+@differentiable
+def add_pixels(input: Array, index: Array, output_size: Pair) -> Array:
+    """Add elements to zeros of ``output_size`` at flat indices: the adjoint of ``take_pixels``."""
+    return kernels.add_pixels(input, index, output_size)
+
+
+@differentiable(grad_name="MaxUnpool2DBackward0")
+def max_unpool2d(input: Array, index: Array, output_size: Pair) -> Array:
+    """Write elements to zeros of ``output_size`` at flat indices, where max pooling found them."""
+    return kernels.put_pixels(input, index, output_size)
+
+
+take_pixels.gradients(input=lambda g, input_shape, index: add_pixels(g, index, input_shape[-2:]))
+add_pixels.gradients(input=lambda g, index: take_pixels(g, index))
+max_unpool2d.gradients(input=lambda g, index: take_pixels(g, index))
+
+
+def _pixel_samples(draw: Any, shared: bool, distinct: bool = False) -> dict[str, Any]:
+    """A size, indices into it, and values that stand at them."""
+    size = draw.integer(1, 3), draw.integer(1, 3)
+    outer = draw.integer(1, 2), draw.integer(1, 2)
+    out = (1, draw.integer(1, size[0] * size[1])) if distinct else (draw.integer(1, 3), 2)
+    index = draw.integers((outer[0], 1 if shared else outer[1], *out), 0, size[0] * size[1] - 1)
+    if distinct:
+        index = np.argsort(draw.distinct((*outer, size[0] * size[1])))[..., None, : out[1]]
+    return dict(input=draw.array((*outer, *out)), index=index, output_size=size)
+
+
+def _added(input: Array, index: Array, output_size: Pair) -> Array:
+    out = np.zeros((*input.shape[:-2], output_size[0] * output_size[1]))
+    for n, c, i, j in np.ndindex(*input.shape):
+        out[n, c, np.broadcast_to(index, input.shape)[n, c, i, j]] += input[n, c, i, j]
+    return out.reshape(*input.shape[:-2], *output_size)
+
+
+add_pixels.samples(lambda draw: _pixel_samples(draw, shared=draw.boolean()))
+add_pixels.reference(_added)
+max_unpool2d.samples(lambda draw: _pixel_samples(draw, shared=False, distinct=True))
+max_unpool2d.reference(_added)
+
+
+@take_pixels.samples
+def _(draw: Any) -> dict[str, Any]:
+    settings = _pixel_samples(draw, shared=draw.boolean())
+    size = settings.pop("output_size")
+    return dict(input=draw.array((*settings["input"].shape[:-2], *size)), index=settings["index"])
+
+
+@take_pixels.reference
+def _(input: Array, index: Array) -> Array:
+    out = np.empty((*input.shape[:-2], *index.shape[-2:]))
+    for n, c, i, j in np.ndindex(*out.shape):
+        out[n, c, i, j] = input[n, c].ravel()[index[n, c if index.shape[1] > 1 else 0, i, j]]
+    return out
