@@ -95,6 +95,13 @@ def check_not_empty(shape: tuple[int, ...], dim: Dims, op: str) -> None:
             raise IndexRangeError(f"{op}(): Expected reduction dim {d} to have non-zero size.")
 
 
+def shared_by_ties(g: Any, input: Any, out: Any, dim: Dims, keepdim: bool) -> Any:
+    """The gradient of a selected value, divided evenly among the elements that are equal to it."""
+    ties = input == spread(out, input.shape, dim, keepdim)
+    share = g / sum(ties, dim, keepdim, dtype=g.dtype)
+    return spread(share, input.shape, dim, keepdim) * ties
+
+
 def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str) -> Any:
     """An op that keeps the extreme elements; elements that tie for it share its gradient evenly."""
 
@@ -103,13 +110,8 @@ def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str)
         check_not_empty(input.shape, dim, name)
         return np.asarray(ufunc.reduce(input, axis=axes_of(dim, input.ndim, keepdim, name), keepdims=keepdim))
 
-    def gradient(g: Any, input: Any, out: Any, dim: Dims, keepdim: bool) -> Any:
-        ties = input == spread(out, input.shape, dim, keepdim)
-        share = g / sum(ties, dim, keepdim, dtype=g.dtype)
-        return spread(share, input.shape, dim, keepdim) * ties
-
     op.__doc__ = doc
-    op.gradients(input=gradient)
+    op.gradients(input=lambda g, input, out, dim, keepdim: shared_by_ties(g, input, out, dim, keepdim))
     op.samples(reduction(distinct=True))
     op.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, builtin))
     return op
