@@ -14,7 +14,7 @@ from tinygrad_cnn.optim.optimizer import Group, Optimizer, scalar
 
 Array = np.ndarray
 Rule = Callable[..., None]  # changes a block of the value, given the gradient's and the moments', in place
-BLOCK = 16384  # elements: a block of everything that a rule touches stays in the processor's cache
+BLOCK = 32768  # elements: a block of everything that a rule touches stays in the processor's cache
 
 
 class ElementwiseOptimizer(Optimizer):
