@@ -22,7 +22,7 @@ import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -41,6 +41,7 @@ from tinygrad_cnn.errors import (
     TinygradError,
 )
 
+F = TypeVar("F", bound=Callable[..., Any])
 _REQUIRED: Any = object()
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}  # PyTorch has both
 _registry: dict[str, Op] = {}
@@ -609,7 +610,11 @@ def _as_gradient(result: Any, create_graph: bool) -> Any:
 
 
 # -------------------------------------------------------------------------------------------- declaring
-def differentiable(
+@overload
+def differentiable(function: Callable[..., Any], /) -> Op: ...
+@overload
+def differentiable(function: None = None, **settings: Any) -> Callable[[Callable[..., Any]], Op]: ...
+def differentiable(  # type: ignore[misc]  # the settings above are those named here
     function: Callable[..., Any] | None = None,
     *,
     name: str | None = None,
@@ -662,9 +667,14 @@ def differentiable(
     return declare if function is None else declare(function)
 
 
+@overload
+def operation(function: Callable[..., Any], /) -> Op: ...
+@overload
+def operation(function: None = None, **settings: Any) -> Callable[[Callable[..., Any]], Op]: ...
 def operation(function: Callable[..., Any] | None = None, **settings: Any) -> Any:
     """Register a function on arrays that has no gradient: a comparison, an argmax, a rounding to indices."""
-    return differentiable(function, has_gradient=False, **settings)
+    declare = differentiable(has_gradient=False, **settings)
+    return declare if function is None else declare(function)
 
 
 def _names(wanted: bool | str | Sequence[str], own: str) -> Iterator[str]:
@@ -676,6 +686,10 @@ def _names(wanted: bool | str | Sequence[str], own: str) -> Iterator[str]:
         yield from wanted
 
 
+@overload
+def tensor_method(function: str) -> Callable[[F], F]: ...
+@overload
+def tensor_method(function: F, name: str | None = None) -> F: ...
 def tensor_method(function: Any, name: str | None = None) -> Any:
     """Make a function whose first parameter is a Tensor a method of Tensor, under its own name or another."""
     if isinstance(function, str):
