@@ -7,6 +7,7 @@ Names, semantics and errors are PyTorch's; each family lists what it makes publi
 from tinygrad_cnn import autograd, backend, errors, nn, ops, optim, testing
 from tinygrad_cnn.autograd import *
 from tinygrad_cnn.autograd.op import Op, differentiable, operation
+from tinygrad_cnn.autograd.printing import get_printoptions, printoptions, set_printoptions
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import (
     Generator,
