@@ -134,6 +134,34 @@ def flat_indices(position: Array, width: int, kernel: Pair, stride: Pair, paddin
     return np.asarray(steps.ravel()[position] + (rows * width + columns))
 
 
+def adaptive_max_pool2d(x: Array, out: Pair) -> tuple[Array, Array]:
+    """The largest element of each of ``out`` areas that share the input, and its index in the flat image."""
+    height, width = x.shape[-2:]
+    if height % max(out[0], 1) == 0 and width % max(out[1], 1) == 0 and min(out):  # areas of one size: windows
+        kernel = height // out[0], width // out[1]
+        best, position = max_pool2d(x, kernel, kernel, (0, 0), (1, 1), False, True)
+        assert position is not None
+        return best, flat_indices(position, width, kernel, kernel, (0, 0), (1, 1))
+    top, bottom = _areas(height, out[0])
+    left, right = _areas(width, out[1])
+    best = x[..., top[:, None], left]
+    index = np.broadcast_to(top[:, None] * width + left, best.shape)
+    for i in range(int((bottom - top).max(initial=0))):
+        for j in range(int((right - left).max(initial=0))):
+            # Smaller areas see their last row and column again: no larger, so the first one stays.
+            rows, columns = np.minimum(top + i, bottom - 1)[:, None], np.minimum(left + j, right - 1)
+            value = x[..., rows, columns]
+            take = (value > best) | (value != value)
+            best, index = np.where(take, value, best), np.where(take, rows * width + columns, index)
+    return best, index
+
+
+def _areas(side: int, count: int) -> tuple[Array, Array]:
+    """Where each of ``count`` areas of a side begins and ends; they overlap where they don't divide it."""
+    index = np.arange(count)
+    return index * side // max(count, 1), -(-(index + 1) * side // max(count, 1))
+
+
 def put_in_windows(
     g: Array, position: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:

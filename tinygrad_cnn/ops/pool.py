@@ -6,6 +6,7 @@ take_from_windows} and {avg_pool2d, avg_pool2d_input_grad} are closed families: 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.kernels import pool as kernels
 from tinygrad_cnn.kernels.pool import Pair
+from tinygrad_cnn.ops.resize import add_pixels
 
 __all__: list[str] = []
 
@@ -154,6 +156,33 @@ def _(input: Array, position: Array, kernel_size: Pair, stride: Pair, padding: P
     for index, elements in _windows(input.shape, position.shape[-2:], kernel_size, stride, padding, dilation):
         result[index] = input[dict(elements)[position[index]]]
     return result
+
+
+@differentiable(residuals=("indices",), grad_name="AdaptiveMaxPool2DBackward0")
+def adaptive_max_pool2d(input: Array, output_size: Pair) -> tuple[Array, Array]:
+    """The largest element of each of ``output_size`` areas that share the input, (..., H, W) -> (..., OH, OW)."""
+    return kernels.adaptive_max_pool2d(input, output_size)
+
+
+adaptive_max_pool2d.gradients(input=lambda g, indices, input_shape: add_pixels(g, indices, input_shape[-2:]))
+
+
+@adaptive_max_pool2d.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = draw.shape(min_dims=2, max_dims=4, max_side=5)
+    return dict(input=draw.distinct(shape), output_size=(draw.integer(1, 4), draw.integer(1, 4)))
+
+
+@adaptive_max_pool2d.reference
+def _(input: Array, output_size: Pair) -> Array:
+    out = np.empty((*input.shape[:-2], *output_size))
+    for *outer, i, j in np.ndindex(*out.shape):
+        (top, bottom), (left, right) = (
+            (math.floor(k * side / count), math.ceil((k + 1) * side / count))
+            for k, side, count in zip((i, j), input.shape[-2:], output_size, strict=True)
+        )
+        out[(*outer, i, j)] = max(input[(*outer, r, c)] for r in range(top, bottom) for c in range(left, right))
+    return out
 
 
 # -------------------------------------------------------------------------------------- average pooling

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
-from tinygrad_cnn.errors import ArgumentTypeError, ShapeError, UnsupportedError
+from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.kernels.pool import Pair, flat_indices, pooled_size
+from tinygrad_cnn.kernels.resize import matrix
 from tinygrad_cnn.ops import pool as ops
+from tinygrad_cnn.ops import resize
+from tinygrad_cnn.ops.resize import max_unpool2d as unpool
 
-__all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices"]
+__all__ = [
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d", "adaptive_max_pool2d_with_indices", "avg_pool1d", "avg_pool2d", "lp_pool1d", "lp_pool2d",
+    "max_pool1d", "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_unpool1d", "max_unpool2d",
+]  # fmt: skip
 
 Ints = int | Sequence[int]
 
@@ -28,12 +36,14 @@ def ints(value: Any, count: int, op: str, argument: str) -> tuple[int, ...]:
 INTEGERS = ("uint8", "int8", "int16", "int32", "int64")
 
 
-def check_images(input: Any, op: str, dims: int = 2, integers: tuple[str, ...] = ()) -> None:
+def check_images(
+    input: Any, op: str, dims: int = 2, integers: tuple[str, ...] = (), empty_channels: bool = False
+) -> None:
     """Raise unless ``input`` is a Tensor of images, or of a batch, that are floating or of one of the ``integers``."""
     if not isinstance(input, Tensor):
         raise ArgumentTypeError(f"{op}(): argument 'input' must be Tensor, not {type(input).__name__}")
     shape = input._array.shape
-    if len(shape) not in (dims + 1, dims + 2) or 0 in shape[-dims - 1 :]:
+    if len(shape) not in (dims + 1, dims + 2) or 0 in shape[-dims - (not empty_channels) :]:
         names = "(C, H, W) or (N, C, H, W)" if dims == 2 else "(C, L) or (N, C, L)"
         raise ShapeError(f"{op}: input expected {names} with only N possibly 0, got {list(shape)}")
     if input._array.dtype.kind != "f" and input._array.dtype.name not in integers:
@@ -205,3 +215,176 @@ def avg_pool1d(
     rows = input.unsqueeze(-2)  # type: ignore[attr-defined]  # from ops
     out: Tensor = ops.avg_pool2d(rows, kernel, step, pad, ceil_mode, count_include_pad, None).squeeze(-2)
     return out
+
+
+def _output_size(op: str, input: Tensor, output_size: Any, dims: int) -> tuple[int, ...]:
+    """The sides asked for; None stands for the input's own."""
+    if output_size is None and dims == 2:
+        raise ArgumentTypeError(f"{op}: output_size expected an int or a tuple with ints or None, got None")
+    sides = list(output_size) if isinstance(output_size, list | tuple) else [output_size] * dims
+    if len(sides) != dims:
+        raise ShapeError(f"{op}: output_size must be {dims}, got {output_size!r}")
+    if dims == 2:
+        sides = [own if side is None else side for side, own in zip(sides, input._array.shape[-2:], strict=True)]
+    result = tuple(side for s in sides for side in ints(s, 1, op, "output_size"))
+    if min(result) < 0:
+        raise ShapeError(f"{op}: elements of output_size must be greater than or equal to 0, got {output_size!r}")
+    return result
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Ints | tuple[int | None, int | None]) -> Tensor:
+    """The mean of each of ``output_size`` areas that share the image, (N, C, H, W) or (C, H, W) -> (..., OH, OW).
+
+    A None keeps that side. (1, 1) is global average pooling (Lin et al. 2013, section 3.2).
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.nn.functional.adaptive_avg_pool2d(tg.tensor([[[1.0, 5.0], [3.0, 3.0]]]), 1)
+    tensor([[[3.]]])
+    """
+    check_images(input, "adaptive_avg_pool2d", 2, empty_channels=True)
+    return _adaptive_avg(input, _output_size("adaptive_avg_pool2d", input, output_size, 2))
+
+
+def _adaptive_avg(input: Any, out: tuple[int, ...]) -> Tensor:
+    height, width = input._array.shape[-2:]
+    if out == (1, 1):
+        mean: Tensor = input.mean((-2, -1), keepdim=True)
+        return mean
+    rows, columns = (matrix("area", side, o, None, False, "float64") for side, o in ((height, out[0]), (width, out[1])))
+    result: Tensor = resize.adaptive_avg_pool2d(input, rows, columns)
+    return result
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
+    """As ``adaptive_avg_pool2d`` for signals, (N, C, L) or (C, L)."""
+    check_images(input, "adaptive_avg_pool1d", 1, empty_channels=True)
+    out = _output_size("adaptive_avg_pool1d", input, output_size, 1)
+    return _adaptive_avg(input.unsqueeze(-2), (1, *out)).squeeze(-2)  # type: ignore[attr-defined,no-any-return]  # from ops
+
+
+def _adaptive_max(op: str, input: Tensor, output_size: Any, return_indices: bool, dims: int) -> Any:
+    check_images(input, op, dims)
+    out = _pair(_output_size(op, input, output_size, dims), 1)
+    if dims == 2:
+        if return_indices:
+            return ops.adaptive_max_pool2d.with_residuals(input, out)
+        return ops.adaptive_max_pool2d(input, out)
+    best, indices = ops.adaptive_max_pool2d.with_residuals(input.unsqueeze(-2), out)  # type: ignore[attr-defined]  # from ops
+    return (best.squeeze(-2), indices.squeeze(-2)) if return_indices else best.squeeze(-2)
+
+
+def adaptive_max_pool2d(
+    input: Tensor, output_size: Ints | tuple[int | None, int | None], return_indices: bool = False
+) -> Any:
+    """The largest element of each of ``output_size`` areas that share the image; see ``adaptive_avg_pool2d``.
+
+    With ``return_indices`` also where it was found, as an index into the flattened H x W plane.
+    """
+    return _adaptive_max("adaptive_max_pool2d", input, output_size, return_indices, 2)
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Ints, return_indices: bool = False) -> Any:
+    """As ``adaptive_max_pool2d`` for signals, (N, C, L) or (C, L)."""
+    return _adaptive_max("adaptive_max_pool1d", input, output_size, return_indices, 1)
+
+
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Ints, return_indices: bool = True) -> Any:
+    """``adaptive_max_pool2d`` with ``return_indices=True``, whatever is given, as in PyTorch."""
+    return _adaptive_max("adaptive_max_pool2d", input, output_size, True, 2)
+
+
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Ints, return_indices: bool = True) -> Any:
+    """``adaptive_max_pool1d`` with ``return_indices=True``, whatever is given, as in PyTorch."""
+    return _adaptive_max("adaptive_max_pool1d", input, output_size, True, 1)
+
+
+def _max_unpool(
+    op: str, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any, dims: int
+) -> Tensor:
+    check_images(input, op, dims)
+    kernel = ints(kernel_size, dims, op, "kernel_size")
+    step, pad = kernel if stride is None else ints(stride, dims, op, "stride"), ints(padding, dims, op, "padding")
+    shape = input._array.shape
+    sides = tuple((n - 1) * s + k - 2 * p for n, s, k, p in zip(shape[-dims:], step, kernel, pad, strict=True))
+    if output_size is not None:
+        wanted = tuple(output_size)[-dims:]
+        if len(output_size) not in (dims, dims + 2):
+            raise ArgumentError(f"{op}: output_size expected {dims} or {dims + 2} elements, got {tuple(output_size)}")
+        for side, own, s in zip(wanted, sides, step, strict=True):
+            if not own - s < side < own + s:
+                raise ArgumentError(f"{op}: output_size {wanted}: {side} must be between {own - s} and {own + s}")
+        sides = tuple(int(side) for side in wanted)
+    if not isinstance(indices, Tensor) or indices._array.dtype.name != "int64":
+        raise DTypeError(f"{op}: indices expected an int64 Tensor, got {getattr(indices, 'dtype', type(indices))}")
+    if indices._array.shape != shape:
+        raise ShapeError(f"{op}: indices expected the shape of the input, {shape}, got {indices._array.shape}")
+    found = indices._array
+    if found.size and not 0 <= found.min() <= found.max() < math.prod(sides):
+        raise ShapeError(f"{op}: indices expected 0 to {math.prod(sides) - 1}, got {found.min()} to {found.max()}")
+    size = _pair(sides, 1)
+    if dims == 2:
+        return unpool(input, indices, size)  # type: ignore[no-any-return]  # an op
+    return unpool(input.unsqueeze(-2), indices.unsqueeze(-2), size).squeeze(-2)  # type: ignore[attr-defined,no-any-return]  # from ops
+
+
+def max_unpool2d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """Put maxima back where ``max_pool2d(..., return_indices=True)`` found them, among zeros (Zeiler et al. 2014).
+
+    ``output_size`` chooses among the sizes that pooling would have reduced to the input's.
+    """
+    return _max_unpool("max_unpool2d", input, indices, kernel_size, stride, padding, output_size, 2)
+
+
+def max_unpool1d(
+    input: Tensor,
+    indices: Tensor,
+    kernel_size: Ints,
+    stride: Ints | None = None,
+    padding: Ints = 0,
+    output_size: Sequence[int] | None = None,
+) -> Tensor:
+    """As ``max_unpool2d`` for signals, (N, C, L) or (C, L)."""
+    return _max_unpool("max_unpool1d", input, indices, kernel_size, stride, padding, output_size, 1)
+
+
+def _lp_pool(
+    input: Any,
+    norm_type: float,
+    kernel_size: Any,
+    stride: Any,
+    ceil_mode: bool,
+    dims: int,
+    max_pool: Any,
+    avg_pool: Any,
+) -> Tensor:
+    result: Tensor
+    if norm_type == math.inf:
+        result = max_pool(input.abs(), kernel_size, stride, 0, 1, ceil_mode)
+    elif norm_type == -math.inf:
+        result = -max_pool(-input.abs(), kernel_size, stride, 0, 1, ceil_mode)
+    else:
+        mean = avg_pool(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
+        count = math.prod(ints(kernel_size, dims, "lp_pool", "kernel_size"))
+        result = (mean.sign() * mean.abs().relu() * count).pow(1.0 / norm_type)
+    return result
+
+
+def lp_pool2d(
+    input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """The p-norm of each window, without absolute values if ``norm_type`` is odd, as in PyTorch."""
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2, max_pool2d, avg_pool2d)
+
+
+def lp_pool1d(
+    input: Tensor, norm_type: float, kernel_size: Ints, stride: Ints | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """As ``lp_pool2d`` for signals, (N, C, L) or (C, L)."""
+    return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1, max_pool1d, avg_pool1d)
