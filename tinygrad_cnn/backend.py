@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError
+from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, UnsupportedDTypeError
 
 Number = bool | int | float
 Array = np.ndarray  # the annotation that marks an op's inputs
@@ -169,9 +169,9 @@ def as_floating(array: np.ndarray, op: str) -> np.ndarray:
 
 
 def require_floating(array: np.ndarray, op: str, argument: str = "input") -> None:
-    """Raise DTypeError unless ``array`` is floating."""
+    """Raise UnsupportedDTypeError unless ``array`` is floating."""
     if array.dtype.kind != "f":
-        raise DTypeError(
+        raise UnsupportedDTypeError(
             f"{op}: {argument} expected a floating dtype, got {DTYPES[array.dtype]}; convert with .float()"
         )
 

@@ -33,8 +33,16 @@ class DTypeError(TinygradError, RuntimeError):
     """An array has a dtype that the op can't take."""
 
 
+class UnsupportedDTypeError(DTypeError, NotImplementedError):
+    """An array has a dtype that the op isn't defined for, such as integers in a loss."""
+
+
 class ArgumentError(TinygradError, ValueError):
     """A setting is outside the values that the op or layer understands."""
+
+
+class ContradictionError(TinygradError, AssertionError):
+    """A setting lies outside what another one allows, in the places where PyTorch asserts it."""
 
 
 class ArgumentTypeError(TinygradError, TypeError):

@@ -8,9 +8,13 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     conv,
     convert,
     create,
+    distance,
+    einsum,
     elementwise,
     elementwise_loss,
+    embedding,
     extrema,
+    gather,
     index,
     inplace,
     join,
@@ -22,6 +26,7 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     pad,
     pool,
     random,
+    rearrange,
     reduce,
     resize,
     scan,
@@ -29,6 +34,7 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     sort,
     statistics,
     unary,
+    vector_norm,
 )
 
 __all__ = ["Op", "differentiable", "operation", "registry"]

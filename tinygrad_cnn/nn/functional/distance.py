@@ -1,5 +1,5 @@
-"""The functional forms of distance: PyTorch's signatures over the strict ops."""
+"""Distances and similarities between vectors."""
 
-from __future__ import annotations
+from tinygrad_cnn.ops.distance import cosine_similarity, pairwise_distance, pdist
 
-__all__: list[str] = []
+__all__ = ["cosine_similarity", "pairwise_distance", "pdist"]
