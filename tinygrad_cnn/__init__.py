@@ -32,23 +32,28 @@ from tinygrad_cnn.backend import (
 from tinygrad_cnn.backend import bool_ as bool
 from tinygrad_cnn.backend import float_ as float
 from tinygrad_cnn.backend import int_ as int
+from tinygrad_cnn.ops import linalg
 from tinygrad_cnn.ops.activation import *
 from tinygrad_cnn.ops.combine import *
 from tinygrad_cnn.ops.compare import *
 from tinygrad_cnn.ops.convert import *
+from tinygrad_cnn.ops.counting import *
 from tinygrad_cnn.ops.create import *
+from tinygrad_cnn.ops.einsum import *
 from tinygrad_cnn.ops.elementwise import *
 from tinygrad_cnn.ops.extrema import *
+from tinygrad_cnn.ops.gather import *
 from tinygrad_cnn.ops.index import *
 from tinygrad_cnn.ops.join import *
-from tinygrad_cnn.ops.linalg import *
 from tinygrad_cnn.ops.matmul import *
 from tinygrad_cnn.ops.random import *
+from tinygrad_cnn.ops.rearrange import *
 from tinygrad_cnn.ops.reduce import *
 from tinygrad_cnn.ops.scan import *
 from tinygrad_cnn.ops.shape import *
 from tinygrad_cnn.ops.sort import *
 from tinygrad_cnn.ops.statistics import *
 from tinygrad_cnn.ops.unary import *
+from tinygrad_cnn.ops.vector_norm import *
 
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     compare,
     conv,
     convert,
+    counting,
     create,
     distance,
     einsum,

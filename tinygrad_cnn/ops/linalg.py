@@ -1,5 +1,78 @@
-"""The ``linalg`` namespace: norms."""
+"""The ``linalg`` namespace: norms of vectors and matrices."""
 
 from __future__ import annotations
 
-__all__: list[str] = []
+import math
+from typing import Any
+
+from tinygrad_cnn.autograd.tensor import check_dim
+from tinygrad_cnn.backend import DTYPES, Number, as_dtype
+from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedError
+from tinygrad_cnn.ops.create import require_tensor
+from tinygrad_cnn.ops.extrema import amax, amin
+from tinygrad_cnn.ops.reduce import Dims, sum
+from tinygrad_cnn.ops.unary import abs
+from tinygrad_cnn.ops.vector_norm import vector_norm
+
+__all__ = ["matrix_norm", "norm", "vector_norm"]
+
+
+def norm(A: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """A vector norm along one dimension (or, without ``ord``, of all elements), a matrix norm over two.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.linalg.norm(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), ord=1)
+    tensor(6.)
+    """
+    ndim = require_tensor(A, "linalg.norm", "A").ndim
+    if dim is not None:
+        dims = (dim,) if isinstance(dim, int) else tuple(dim)
+        if len(dims) not in (1, 2):
+            raise ShapeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
+    elif ord is None:
+        return vector_norm(A, 2, None, keepdim, dtype=dtype)
+    else:
+        if ndim not in (1, 2):
+            raise ShapeError(
+                f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {ndim}D."
+            )
+        dims = tuple(range(ndim))
+    if ord is None or (len(dims) == 1 and not isinstance(ord, str)):
+        return vector_norm(A, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
+    return matrix_norm(A, ord, dims, keepdim, dtype=dtype)
+
+
+def matrix_norm(
+    A: Any, ord: Number | str = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+) -> Any:
+    """The norm of the matrices in two dimensions: "fro", 1 or -1 (columns), inf or -inf (rows).
+
+    Raises UnsupportedError for 2, -2 and "nuc", which need singular values.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.linalg.matrix_norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor(5.)
+    """
+    array = require_tensor(A, "linalg.matrix_norm", "A")
+    if array.dtype.kind != "f":
+        raise DTypeError(
+            f"linalg.matrix_norm: Expected a floating point tensor as input. Got {DTYPES[array.dtype]}; use .float()"
+        )
+    if array.ndim < 2:
+        raise ShapeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
+    if not isinstance(dim, tuple | list) or len(dim) != 2:
+        raise ShapeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
+    rows, columns = (check_dim(d, array.ndim, "linalg.matrix_norm") for d in dim)
+    if ord in ("nuc", 2, -2):
+        raise UnsupportedError(f"linalg.matrix_norm: Order {ord} needs singular values, which are not supported")
+    if ord not in ("fro", 1, -1, math.inf, -math.inf):
+        raise ShapeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    if ord == "fro" or rows == columns:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype)  # refuses the same dimension twice
+    if dtype is not None:
+        A = A.to(as_dtype(dtype))
+    if ord in (math.inf, -math.inf):
+        rows, columns = columns, rows
+    sums = sum(abs(A), rows, True)
+    result = (amax if ord > 0 else amin)(sums, columns, True)  # type: ignore[operator]  # a number: "fro" has returned
+    return result if keepdim else result.squeeze((rows, columns))
