@@ -31,7 +31,7 @@ Metadata = tuple[tuple[int, ...], np.dtype]  # shape and dtype of one output
 class Node:
     """One recorded operation: its parents, what its gradient formulas need, the form of its outputs."""
 
-    __slots__ = ("edges", "metadata", "hooks", "retained", "released", "trace", "__weakref__")
+    __slots__ = ("__weakref__", "edges", "hooks", "metadata", "released", "retained", "trace")
 
     broadcasts = False  # whether an input may be smaller than the gradient that comes back for it
     gives_fresh = True  # whether returned gradients share memory with nothing but what the node saved
@@ -79,7 +79,7 @@ def _only(result: Any) -> Any:
 class LeafNode(Node):
     """The end of the graph at a leaf: adds what arrives to the Tensor's ``grad``."""
 
-    __slots__ = ("tensor", "after_hooks")
+    __slots__ = ("after_hooks", "tensor")
 
     def __init__(self, tensor: Tensor) -> None:
         super().__init__((), ((tensor._array.shape, tensor._array.dtype),))

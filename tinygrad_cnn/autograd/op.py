@@ -17,52 +17,32 @@ order on arrays, and records itself on Tensors (``create_graph=True``), which is
 
 from __future__ import annotations
 
-import functools
 import inspect
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 
-from tinygrad_cnn.autograd import graph
-from tinygrad_cnn.autograd.graph import Edge, Metadata, Node
+from tinygrad_cnn.autograd.graph import Edge, Metadata
+from tinygrad_cnn.autograd.methods import NUMPY_NAMES, inplace_method, op_method, tensor_method
 from tinygrad_cnn.autograd.mode import mode
-from tinygrad_cnn.autograd.tensor import Tensor, as_array, as_tensor, track_view, wrap
+from tinygrad_cnn.autograd.record import OUT, RESIDUAL, SHAPE, VALUE, OpNode, Plan, Slot
+from tinygrad_cnn.autograd.tensor import Tensor, as_array, track_view, wrap
 from tinygrad_cnn.backend import as_floating, promote
 from tinygrad_cnn.errors import (
     ArgumentTypeError,
     DTypeError,
     GraphError,
     IndexRangeError,
-    InPlaceError,
     ShapeError,
     TinygradError,
 )
 
-F = TypeVar("F", bound=Callable[..., Any])
 _REQUIRED: Any = object()
-_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}  # PyTorch has both
 _registry: dict[str, Op] = {}
 registry: Mapping[str, Op] = MappingProxyType(_registry)  # every declared op, by name
-
-# What a slot of a node's saved values is taken from.
-_VALUE, _SHAPE, _OUT, _RESIDUAL = range(4)
-
-
-class _Slot(NamedTuple):
-    source: int
-    index: int
-    name: str
-
-
-class _Plan(NamedTuple):
-    """What a node has to save, and how to call the formulas, when a given set of inputs needs gradients."""
-
-    slots: tuple[_Slot, ...]
-    formulas: tuple[tuple[Callable[..., Any], tuple[int, ...]] | None, ...]  # one an input; -1 stands for g
-    needs: tuple[bool, ...]
 
 
 class Op:
@@ -100,7 +80,7 @@ class Op:
         self._check: Callable[..., Any] | None = None
         self._samples: Callable[..., Any] | None = None
         self._reference: Callable[..., Any] | None = None
-        self._plans: dict[tuple[bool, ...], _Plan] = {}
+        self._plans: dict[tuple[bool, ...], Plan] = {}
 
     def _read_signature(self) -> None:
         """Inputs are the positional parameters that are annotated ``Array`` or not at all; the rest are settings."""
@@ -204,7 +184,7 @@ class Op:
         for keyword, value in kwargs.items():
             index = self._index.get(keyword)
             if index is None:
-                index = self._index.get(_NUMPY_NAMES.get(keyword, ""))
+                index = self._index.get(NUMPY_NAMES.get(keyword, ""))
             if index is None or index < given:
                 problem = "got multiple values for" if index is not None else "got an unexpected keyword"
                 raise ArgumentTypeError(
@@ -370,23 +350,23 @@ class Op:
         return kind(f"{self.name}: {error}; got {got}")
 
     # ------------------------------------------------------------------------------------ planning
-    def _slot(self, name: str) -> _Slot:
+    def _slot(self, name: str) -> Slot:
         """Where a name in a formula is taken from."""
         if name in self._index:
-            return _Slot(_VALUE, self._index[name], name)
+            return Slot(VALUE, self._index[name], name)
         if name == "out":
-            return _Slot(_OUT, 0, name)
+            return Slot(OUT, 0, name)
         if name in self.residuals:
-            return _Slot(_RESIDUAL, self.residuals.index(name), name)
+            return Slot(RESIDUAL, self.residuals.index(name), name)
         if name.endswith("_shape") and name.removesuffix("_shape") in self._index:
-            return _Slot(_SHAPE, self._index[name.removesuffix("_shape")], name)
+            return Slot(SHAPE, self._index[name.removesuffix("_shape")], name)
         raise TypeError(
             f"{self.name}: a gradient formula names {name!r}, which is no argument, <argument>_shape, 'out' or "
             f"residual; known: g, out, {', '.join((*self.parameters, *self.residuals))}"
         )
 
-    def _make_plan(self, flags: tuple[bool, ...]) -> _Plan:
-        slots: list[_Slot] = []
+    def _make_plan(self, flags: tuple[bool, ...]) -> Plan:
+        slots: list[Slot] = []
 
         def positions(function: Callable[..., Any]) -> tuple[int, ...]:
             found = []
@@ -402,9 +382,9 @@ class Op:
 
         formulas: list[tuple[Callable[..., Any], tuple[int, ...]] | None] = []
         if self._composite is not None:  # create_graph runs it on the inputs themselves
-            slots.extend(_Slot(_VALUE, i, name) for i, name in enumerate(self.parameters))
+            slots.extend(Slot(VALUE, i, name) for i, name in enumerate(self.parameters))
         if self._fused is not None:
-            return _Plan(tuple(slots + self._fused_slots(slots)), (), flags)
+            return Plan(tuple(slots + self._fused_slots(slots)), (), flags)
         for name, needed in zip(self.inputs, flags, strict=True):
             if not needed:
                 formulas.append(None)
@@ -416,9 +396,9 @@ class Op:
                     "doesn't require grad (detach() it)"
                 )
             formulas.append((formula, positions(formula)))
-        return _Plan(tuple(slots), tuple(formulas), flags)
+        return Plan(tuple(slots), tuple(formulas), flags)
 
-    def _fused_slots(self, slots: list[_Slot]) -> list[_Slot]:
+    def _fused_slots(self, slots: list[Slot]) -> list[Slot]:
         assert self._fused is not None
         names = [n for n in inspect.signature(self._fused[1]).parameters if n not in ("g", "needs")]
         wanted = [self._slot(n) for n in names]
@@ -448,165 +428,6 @@ def _broadcast_problem(shapes: Sequence[tuple[int, ...]]) -> str:
                     f"non-singleton dimension {max(len(a), len(b)) - back}"
                 )
     return "the shapes can't be broadcast to one"
-
-
-class SavedHooks(Protocol):
-    """What ``saved_tensors_hooks`` puts in force: how a saved tensor is packed and unpacked."""
-
-    pack: Callable[[Tensor], Any]
-    unpack: Callable[[Any], Tensor]
-
-
-class _Packed(NamedTuple):
-    """A saved array in the form that a pack hook gave it."""
-
-    hooks: SavedHooks
-    value: Any
-
-    def unpack(self) -> np.ndarray:
-        return self.hooks.unpack(self.value)._array
-
-
-class OpNode(Node):
-    """A recorded call of an op."""
-
-    __slots__ = ("broadcasts", "counters", "label", "op", "plan", "saved")
-
-    def __init__(
-        self, op: Op, plan: _Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...], label: str
-    ) -> None:
-        super().__init__(edges, metadata)
-        self.op = op
-        self.plan = plan
-        self.label = label
-        self.broadcasts = op.elementwise is not None
-        self.saved: list[Any] = []
-        self.counters: list[tuple[list[int], int] | None] = []
-
-    def fill(self, values: list[Any], out: Any, counter: list[int] | None, residuals: tuple[Any, ...]) -> None:
-        """Save what the plan names; note the version of each saved Tensor, so that an overwrite is noticed."""
-        versions: list[tuple[list[int], int] | None] = []
-        saved, inputs = self.saved, self.op._input_indices
-        for source, index, _ in self.plan.slots:
-            version = None
-            if source == _VALUE:
-                saved.append(values[index])
-                if self.op.variadic:
-                    versions.extend(self.counters if index in inputs else ())
-                elif index in inputs:
-                    version = self.counters[inputs.index(index)]
-            elif source == _SHAPE:
-                value = values[index]
-                saved.append([v.shape for v in value] if self.op.variadic else getattr(value, "shape", ()))
-            elif source == _OUT:
-                saved.append(out)
-                version = None if counter is None else (counter, counter[0])
-            else:
-                saved.append(residuals[index])
-            versions.append(version)
-        self.counters = versions
-        if mode.saved_hooks:
-            self._pack(mode.saved_hooks[-1])
-
-    def _pack(self, hooks: SavedHooks) -> None:
-        """Let ``saved_tensors_hooks`` keep the saved arrays in its own way."""
-        for position, (slot, value) in enumerate(zip(self.plan.slots, self.saved, strict=True)):
-            if isinstance(value, np.ndarray) and slot.source != _RESIDUAL:
-                self.saved[position] = _Packed(hooks, hooks.pack(wrap(value)))
-                self.counters[position] = None
-
-    def name(self) -> str:
-        return self.label
-
-    def saved_arrays(self) -> Sequence[Any]:
-        return self.saved
-
-    def release(self) -> None:
-        if any(isinstance(value, np.ndarray | list | _Packed) for value in self.saved):
-            self.saved = []
-            self.counters = []
-            self.edges = ()
-            self.released = True
-
-    def apply(self, gradients: list[Any], create_graph: bool) -> Sequence[Any]:
-        for version in self.counters:
-            if version is not None and version[0][0] != version[1]:
-                raise InPlaceError(
-                    f"{self.name()}: one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: it is at version {version[0][0]}; expected version {version[1]} instead. "
-                    "Compute a new tensor instead of overwriting this one (x = x + 1, not x += 1 under no_grad)."
-                )
-        op, plan = self.op, self.plan
-        g = gradients[0] if op.outputs == 1 else self._complete(gradients, create_graph)
-        if any(isinstance(value, _Packed) for value in self.saved):
-            self.saved = [v.unpack() if isinstance(v, _Packed) else v for v in self.saved]
-        saved = self._saved_tensors() if create_graph else self.saved
-        if create_graph and op._composite is not None:
-            return self._apply_composite(saved, g)
-        if op._fused is not None:
-            return self._apply_fused(op._fused, saved, g)
-        results: list[Any] = []
-        for formula in plan.formulas:
-            if formula is None:
-                results.append(None)
-                continue
-            function, positions = formula
-            result = function(*[g if p < 0 else saved[p] for p in positions])
-            if op.variadic:
-                results.extend(_as_gradient(r, create_graph) for r in result)
-            else:
-                results.append(_as_gradient(result, create_graph))
-        return results
-
-    def _complete(self, gradients: list[Any], create_graph: bool) -> tuple[Any, ...]:
-        """The gradients of several outputs, with zeros for those that nothing was computed from."""
-        zeros = (None if g is not None else np.zeros(*m) for g, m in zip(gradients, self.metadata, strict=True))
-        return tuple(
-            g if z is None else (wrap(z) if create_graph else z) for g, z in zip(gradients, zeros, strict=True)
-        )
-
-    def _saved_tensors(self) -> list[Any]:
-        """What was saved, with the inputs and the output as Tensors in their old places in the graph."""
-        tensors = []
-        for slot, value in zip(self.plan.slots, self.saved, strict=True):
-            if slot.source == _OUT and value is not None:
-                value = wrap(value, (self, 0))
-            elif slot.source == _VALUE and slot.index in self.op._input_indices:
-                if self.op.variadic:
-                    value = [wrap(v, edge) for v, edge in zip(value, self.edges, strict=True)]
-                elif isinstance(value, np.ndarray):
-                    value = wrap(value, self.edges[self.op._input_indices.index(slot.index)])
-            tensors.append(value)
-        return tensors
-
-    def _apply_fused(self, fused: tuple[tuple[str, ...], Callable[..., Any]], saved: list[Any], g: Any) -> list[Any]:
-        names, rule = fused
-        by_name = {slot.name: value for slot, value in zip(self.plan.slots, saved, strict=True)}
-        needs = dict(zip(self.op.inputs, self.plan.needs, strict=True))
-        extra = {"g": g, "needs": tuple(needs[name] for name in names)}
-        arguments = {n: extra[n] if n in extra else by_name[n] for n in inspect.signature(rule).parameters}
-        found = dict(zip(names, rule(**arguments), strict=True))
-        return [_as_gradient(found.get(name), False) if needs[name] else None for name in self.op.inputs]
-
-    def _apply_composite(self, saved: list[Any], g: Any) -> list[Any]:
-        """Second order of a fused rule: differentiate the same mathematics in simple ops."""
-        assert self.op._composite is not None
-        arguments = saved[: len(self.op.parameters)]
-        inputs = [saved[i] for i in self.op._input_indices]
-        wanted = [x for x, needed in zip(inputs, self.plan.needs, strict=True) if needed]
-        aliases = {id(x): x.view_as(x) for x in wanted}  # the derivative stops here, not at their parents
-        out = self.op.call(self.op._composite, [aliases.get(id(a), a) for a in arguments])
-        found = iter(graph.grad(out, [aliases[id(x)] for x in wanted], g, create_graph=True, allow_unused=True))
-        return [next(found) if needed else None for needed in self.plan.needs]
-
-
-def _as_gradient(result: Any, create_graph: bool) -> Any:
-    """A formula's result in the form that travels: an array, or under ``create_graph`` a Tensor."""
-    if create_graph:
-        return None if result is None else as_tensor(result)
-    if isinstance(result, np.ndarray) or result is None:
-        return result
-    return result._array if isinstance(result, Tensor) else np.asarray(result)
 
 
 # -------------------------------------------------------------------------------------------- declaring
@@ -657,7 +478,7 @@ def differentiable(  # type: ignore[misc]  # the settings above are those named 
             raise ValueError(f"an op named {op.name!r} is already registered, by {existing.__module__}")
         _registry[op.name] = op
         for method_name in _names(method, op.name):
-            tensor_method(op, method_name)
+            op_method(op, method_name)
         for method_name in _names(inplace, op.name + "_"):
             inplace_method(op, method_name)
         if reflected is not None:
@@ -684,65 +505,3 @@ def _names(wanted: bool | str | Sequence[str], own: str) -> Iterator[str]:
         yield wanted
     elif wanted:
         yield from wanted
-
-
-@overload
-def tensor_method(function: str) -> Callable[[F], F]: ...
-@overload
-def tensor_method(function: F, name: str | None = None) -> F: ...
-def tensor_method(function: Any, name: str | None = None) -> Any:
-    """Make a function whose first parameter is a Tensor a method of Tensor, under its own name or another."""
-    if isinstance(function, str):
-        return lambda actual: tensor_method(actual, function)
-    method_name = name or function.__name__
-    if isinstance(function, Op):
-        op = function
-
-        def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-            return op(self, *args, **kwargs)
-
-        method.__doc__, method.__name__, method.__qualname__ = op.__doc__, method_name, f"Tensor.{method_name}"
-        method.__signature__ = op.signature  # type: ignore[attr-defined]  # inspect reads it
-        if method_name.startswith("__") and op.elementwise is not None:
-            method = _operator(op, method_name)
-        setattr(Tensor, method_name, method)
-    else:
-        setattr(Tensor, method_name, function)
-    return function
-
-
-def numpy_names(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a plain function take NumPy's argument names too (``axis``, ``keepdims``, ...), as ops and PyTorch do."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
-        return function(*args, **kwargs)
-
-    return call
-
-
-_OPERANDS = (Tensor, bool, int, float, np.ndarray, np.generic)
-
-
-def _operator(op: Op, name: str) -> Any:
-    """A binary operator: it leaves operands that it doesn't know to their own class."""
-
-    def method(self: Tensor, *others: Any) -> Any:
-        if others and not isinstance(others[0], _OPERANDS):
-            return NotImplemented
-        return op(self, *others)
-
-    method.__name__, method.__doc__ = name, op.__doc__
-    return method
-
-
-def inplace_method(function: Callable[..., Any], name: str) -> None:
-    """Make ``name`` the method of Tensor that gives a Tensor the value ``function(tensor, ...)``."""
-
-    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self._assign(function, name, args, kwargs)  # type: ignore[attr-defined,no-any-return]  # ops.inplace
-
-    method.__name__, method.__doc__ = name, f"In-place form of ``{function.__name__}``. {function.__doc__ or ''}"
-    setattr(Tensor, name, method)

@@ -15,11 +15,12 @@ from tinygrad_cnn.autograd import graph
 from tinygrad_cnn.autograd.graph import Edge, HookHandle, LeafNode, Node
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.parse import array_of
-from tinygrad_cnn.backend import CPU, DTYPES, Size, as_dtype, device, dtype, get_default_dtype
-from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, InPlaceError, ShapeError
+from tinygrad_cnn.autograd.tensor_methods import TensorMethods
+from tinygrad_cnn.backend import CPU, DTYPES, Size, device, dtype, get_default_dtype
+from tinygrad_cnn.errors import ArgumentTypeError, GraphError, InPlaceError, ShapeError
 
 
-class Tensor:
+class Tensor(TensorMethods):
     """An n-dimensional array that records what is computed from it, so that ``backward()`` can differentiate.
 
     Make one with ``tensor([...])``. ``Tensor(2, 3)`` has that shape and no defined values, ``Tensor([2, 3])``
@@ -94,7 +95,7 @@ class Tensor:
         """The number of bytes of one element."""
         return self._array.itemsize
 
-    element_size = lambda self: self._array.itemsize  # noqa: E731  # PyTorch has both forms
+    element_size = lambda self: self._array.itemsize  # PyTorch has both forms
 
     @property
     def nbytes(self) -> int:
@@ -420,7 +421,7 @@ def check_dim(dim: int, ndim: int, op: str) -> int:
 class View:
     """How a view is made from its base: a chain of calls, kept so that it can be made again."""
 
-    __slots__ = ("before", "call", "arguments", "output")
+    __slots__ = ("arguments", "before", "call", "output")
 
     def __init__(self, before: View | None, call: Callable[..., Any], arguments: Sequence[Any], output: int | None):
         self.before = before

@@ -1,4 +1,4 @@
-"""Activation functions."""
+"""Activation functions. Slopes at kinks, and for nan, are PyTorch's."""
 
 from __future__ import annotations
 
@@ -7,20 +7,43 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable
-from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import DTypeError
+from tinygrad_cnn.autograd.op import Op, differentiable, tensor_method
+from tinygrad_cnn.autograd.tensor import check_dim
+from tinygrad_cnn.backend import Array, as_dtype
+from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import activation as kernels
+from tinygrad_cnn.kernels.select import keep as keep_array
+from tinygrad_cnn.kernels.select import select
 from tinygrad_cnn.ops._samples import unary
-from tinygrad_cnn.ops.elementwise import keep
+from tinygrad_cnn.ops.elementwise import choose, keep
+from tinygrad_cnn.ops.reduce import sum as sum_
+from tinygrad_cnn.ops.shape import reshape
+from tinygrad_cnn.ops.unary import erf, exp
 
 __all__ = [
+    "celu",
+    "hardshrink",
+    "log_softmax",
+    "prelu",
     "relu",
+    "selu",
     "sigmoid",
+    "softmax",
     "tanh",
+    "threshold",
 ]
 
 
+def _refuse(op: Op, kinds: str, error: type[Exception]) -> None:
+    """Declare that ``op`` takes no input whose dtype is of these kinds (b: bool, iu: integers)."""
+
+    @op.check
+    def _(input: Any, *settings: Any, **more: Any) -> None:
+        if isinstance(input, np.ndarray) and input.dtype.kind in kinds:
+            raise error(f"{op.name}: not implemented for {input.dtype} inputs; convert with .float()")
+
+
+# ------------------------------------------------------------------------------------------------ rectifiers
 @differentiable(elementwise="arithmetic", method=True, inplace=True)
 def relu(input: Array) -> Array:
     """``max(x, 0)``; its slope at 0 is 0.
@@ -35,14 +58,123 @@ def relu(input: Array) -> Array:
 relu.gradients(input=lambda g, out: keep(g, out != 0))
 relu.samples(unary(away_from=(0.0,)))
 relu.reference(np.vectorize(lambda x: x if x > 0 else 0.0))
+_refuse(relu, "b", DTypeError)
 
 
-@relu.check
-def _(input: Any) -> None:
-    if isinstance(input, np.ndarray) and input.dtype.kind == "b":
-        raise DTypeError("relu: Boolean inputs not supported for relu; convert with .float()")
+@differentiable(elementwise="arithmetic")
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """Each element brought into [min_val, max_val]; unlike that of clamp, its slope at the bounds is 0."""
+    if input.dtype.kind != "f":
+        min_val, max_val = int(min_val), int(max_val)
+    return np.minimum(np.maximum(input, min_val), max_val)
 
 
+hardtanh.gradients(
+    input=lambda g, input, min_val, max_val: keep(g, ((input <= min_val) | (input >= max_val)) == 0),
+)
+hardtanh.samples(unary(-2, 2, (-0.5, 1.0), min_val=-0.5, max_val=1.0))
+hardtanh.reference(np.vectorize(lambda x, min_val, max_val: min(max(x, min_val), max_val)))
+_refuse(hardtanh, "b", DTypeError)
+
+
+@differentiable(elementwise="arithmetic")
+def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
+    """x where x > 0, ``negative_slope * x`` elsewhere."""
+    if 0 <= negative_slope <= 1:
+        return np.maximum(input, input * negative_slope)
+    return select(np.greater(input, 0), input, input * negative_slope)
+
+
+leaky_relu.gradients(input=lambda g, input, negative_slope: choose(input > 0, g, g * negative_slope))
+leaky_relu.samples(
+    lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5]))
+)
+leaky_relu.reference(np.vectorize(lambda x, negative_slope: x if x > 0 else negative_slope * x))
+_refuse(leaky_relu, "biu", UnsupportedError)
+
+
+@differentiable(elementwise="arithmetic", grad_name="PreluKernelBackward0")
+def prelu_kernel(input: Array, weight: Array) -> Array:
+    """x where x > 0, ``weight * x`` elsewhere, with a weight that broadcasts."""
+    return select(np.greater(input, 0), input, np.multiply(input, weight))
+
+
+prelu_kernel.gradients(
+    input=lambda g, input, weight: choose(input > 0, g, g * weight),
+    weight=lambda g, input: keep(g * input, (input > 0) == 0),
+)
+prelu_kernel.reference(np.vectorize(lambda x, weight: x if x > 0 else weight * x))
+
+
+@prelu_kernel.samples
+def _(draw: Any) -> dict[str, Any]:
+    shapes = draw.broadcastable_shapes(2)
+    return dict(input=draw.array(shapes[0], away_from=(0.0,)), weight=draw.array(shapes[1]))
+
+
+@tensor_method
+def prelu(input: Any, weight: Any) -> Any:
+    """x where x > 0, ``weight * x`` elsewhere, with one weight, or one a channel (dimension 1) (He et al. 2015)."""
+    if weight.ndim > 1:
+        raise ShapeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
+    if input.dtype != weight.dtype:
+        raise DTypeError(f"prelu: Type promoting not supported. Got {input.dtype} and {weight.dtype}")
+    count, channels = weight.numel(), input.shape[1] if input.ndim > 1 else 1
+    if count not in (1, channels):
+        raise ShapeError(
+            f"prelu: Mismatch of parameter numbers and input channel size. Found parameter numbers = {count} and "
+            f"channel size = {channels}."
+        )
+    if input.ndim > 1:
+        weight = reshape(weight, (count,) + (1,) * (input.ndim - 2))
+    return prelu_kernel(input, reshape(weight, ()) if input.ndim == 0 else weight)
+
+
+# ------------------------------------------------------------------------------------- exponential units
+@differentiable(elementwise="arithmetic", name="elu")
+def scaled_elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
+    """``scale * x`` where x > 0, ``scale * alpha * (exp(input_scale * x) - 1)`` elsewhere."""
+    low = np.expm1(np.multiply(np.minimum(input, 0), input_scale)) * (alpha * scale)
+    return select(np.less_equal(input, 0), low, input if scale == 1 else input * scale)
+
+
+scaled_elu.gradients(
+    input=lambda g, input, out, alpha, scale, input_scale: choose(
+        input <= 0, g * ((out + alpha * scale) * input_scale), g * scale
+    )
+)
+scaled_elu.reference(
+    np.vectorize(lambda x, a, scale, s: scale * x if x > 0 else scale * a * (math.exp(s * x) - 1), otypes=[float])
+)
+_refuse(scaled_elu, "biu", UnsupportedError)
+
+
+@scaled_elu.samples
+def _(draw: Any) -> dict[str, Any]:
+    scales = draw.choice([(1.0, 1.0, 1.0), (2.0, 1.5, 1.0), (0.5, 1.0, 2.0), (-1.0, 1.0, 1.0)])
+    return dict(
+        input=draw.array(draw.shape(), -2, 2, away_from=(0.0,)), alpha=scales[0], scale=scales[1], input_scale=scales[2]
+    )
+
+
+def elu(input: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, ``alpha * (exp(x) - 1)`` elsewhere (Clevert et al. 2015)."""
+    return scaled_elu(input, alpha)
+
+
+def selu(input: Any) -> Any:
+    """The scaled exponential linear unit, which keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return scaled_elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946)
+
+
+def celu(input: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, ``alpha * (exp(x / alpha) - 1)`` elsewhere (Barron 2017): a smooth ELU."""
+    if alpha == 0:
+        raise DivisionError("celu: ZeroDivisionError: alpha cannot be 0 for CELU")
+    return scaled_elu(input, alpha, 1.0, 1.0 / alpha)
+
+
+# ------------------------------------------------------------------------------------- sigmoid and its kin
 @differentiable(elementwise="float", method=True, inplace=True)
 def sigmoid(input: Array) -> Array:
     """``1 / (1 + exp(-x))``."""
@@ -63,3 +195,233 @@ def tanh(input: Array) -> Array:
 tanh.gradients(input=lambda g, out: g * (1 - out * out))
 tanh.samples(unary(-3, 3))
 tanh.reference(np.vectorize(math.tanh))
+
+
+@differentiable(elementwise="arithmetic")
+def logsigmoid(input: Array) -> Array:
+    """``log(sigmoid(x))`` without overflow."""
+    return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
+
+
+logsigmoid.gradients(input=lambda g, input: g * sigmoid(-input))
+logsigmoid.samples(unary(-5, 5))
+logsigmoid.reference(np.vectorize(lambda x: -math.log(1 + math.exp(-x))))
+_refuse(logsigmoid, "biu", UnsupportedError)
+
+
+@differentiable(elementwise="arithmetic")
+def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """``log(1 + exp(beta * x)) / beta``, a smooth relu; x itself where ``beta * x`` > ``threshold``."""
+    z = np.multiply(input, beta)
+    return select(np.greater(z, threshold), input, np.log1p(np.exp(z)) / beta if beta else np.full_like(z, np.inf))
+
+
+softplus.gradients(
+    input=lambda g, input, beta, threshold: choose(input * beta > threshold, g, g * sigmoid(input * beta))
+)
+softplus.samples(lambda draw: dict(unary(-4, 4, (1.0,))(draw), beta=2.0, threshold=draw.choice([20.0, 2.0])))
+softplus.reference(
+    np.vectorize(lambda x, beta, threshold: x if x * beta > threshold else math.log(1 + math.exp(x * beta)) / beta)
+)
+_refuse(softplus, "biu", UnsupportedError)
+
+
+@differentiable(elementwise="arithmetic")
+def silu(input: Array) -> Array:
+    """``x * sigmoid(x)``, also known as swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
+    out = kernels.sigmoid(input)
+    return np.multiply(out, input, out=out)
+
+
+def _silu_gradient(g: Any, input: Any) -> Any:
+    s = sigmoid(input)
+    return g * (s * (1 + input * (1 - s)))
+
+
+silu.gradients(input=_silu_gradient)
+silu.samples(unary(-4, 4))
+silu.reference(np.vectorize(lambda x: x / (1 + math.exp(-x))))
+_refuse(silu, "biu", UnsupportedError)
+
+
+@differentiable(elementwise="arithmetic")
+def mish(input: Array) -> Array:
+    """``x * tanh(softplus(x))`` (Misra 2019)."""
+    return input * np.tanh(softplus.forward(input))
+
+
+def _mish_gradient(g: Any, input: Any) -> Any:
+    t = tanh(softplus(input))
+    return g * (t + input * sigmoid(input) * (1 - t * t))
+
+
+mish.gradients(input=_mish_gradient)
+mish.samples(unary(-4, 4))
+mish.reference(np.vectorize(lambda x: x * math.tanh(math.log(1 + math.exp(x)))))
+_refuse(mish, "biu", UnsupportedError)
+
+
+_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+@differentiable(elementwise="arithmetic")
+def gelu(input: Array, *, approximate: str = "none") -> Array:
+    """x times the normal distribution's cumulative probability at x, or its "tanh" approximation.
+
+    Hendrycks and Gimpel, "Gaussian error linear units" (2016).
+    """
+    if approximate == "none":
+        return kernels.gelu(input)
+    inner = (input + input * input * input * _TANH_CUBE) * _TANH_SCALE
+    return input * 0.5 * (1 + np.tanh(inner))
+
+
+def _gelu_gradient(g: Any, input: Any, approximate: str) -> Any:
+    square = input * input
+    if approximate == "none":
+        density = exp(square * -0.5) * (1 / math.sqrt(2 * math.pi))
+        return g * ((1 + erf(input * math.sqrt(0.5))) * 0.5 + input * density)
+    t = tanh((square * _TANH_CUBE + 1) * input * _TANH_SCALE)
+    slope = (1 - t * t) * (square * (3 * _TANH_CUBE) + 1) * _TANH_SCALE
+    return g * ((1 + t + input * slope) * 0.5)
+
+
+gelu.gradients(input=_gelu_gradient)
+gelu.samples(lambda draw: dict(unary(-3, 3)(draw), approximate=draw.choice(["none", "tanh"])))
+
+
+@gelu.reference
+@np.vectorize
+def _(x: float, approximate: str) -> float:
+    if approximate == "tanh":
+        return x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    return x / 2 * math.erfc(-x / math.sqrt(2))
+
+
+@gelu.check
+def _(input: Any, *, approximate: str) -> None:
+    if approximate not in ("none", "tanh"):
+        raise DTypeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
+    if isinstance(input, np.ndarray) and input.dtype.kind != "f":
+        raise UnsupportedError(f"gelu: not implemented for {input.dtype} inputs; convert with .float()")
+
+
+# ------------------------------------------------------------------------------- piecewise linear and quadratic
+@differentiable(elementwise="arithmetic")
+def hardsigmoid(input: Array) -> Array:
+    """``x / 6 + 1 / 2`` brought into [0, 1]: a sigmoid of straight lines."""
+    return np.minimum(np.maximum(input + 3, 0), 6) / 6
+
+
+hardsigmoid.gradients(input=lambda g, input: keep(g / 6, (input > -3) & (input < 3)))
+hardsigmoid.samples(unary(-5, 5, (-3.0, 3.0)))
+hardsigmoid.reference(np.vectorize(lambda x: 0.0 if x < -3 else 1.0 if x > 3 else x / 6 + 0.5, otypes=[float]))
+_refuse(hardsigmoid, "biu", UnsupportedError)
+
+
+@differentiable(elementwise="arithmetic")
+def hardswish(input: Array) -> Array:
+    """``x * hardsigmoid(x)`` (Howard et al., "Searching for MobileNetV3", 2019)."""
+    return input * hardsigmoid.forward(input)
+
+
+hardswish.gradients(
+    input=lambda g, input: choose(input < 3, keep(g * (input / 3 + 0.5), input > -3), g),
+)
+hardswish.samples(unary(-5, 5, (-3.0, 3.0)))
+hardswish.reference(np.vectorize(lambda x: 0.0 if x < -3 else x if x > 3 else x * (x / 6 + 0.5), otypes=[float]))
+_refuse(hardswish, "biu", UnsupportedError)
+
+
+@differentiable(elementwise="arithmetic", method=True)
+def hardshrink(input: Array, lambd: float = 0.5) -> Array:
+    """x where it is outside of [-lambd, lambd], 0 inside."""
+    return keep_array(input, ~((input >= -lambd) & (input <= lambd)))
+
+
+@differentiable(elementwise="arithmetic")
+def softshrink(input: Array, lambd: float = 0.5) -> Array:
+    """x brought nearer to 0 by ``lambd``; 0 within [-lambd, lambd]."""
+    return np.subtract(input, np.clip(input, -lambd, lambd))
+
+
+for _op, _inner in ((hardshrink, 0.0), (softshrink, 1.0)):
+    _op.gradients(input=lambda g, input, lambd: keep(g, ((input >= -lambd) & (input <= lambd)) == 0))
+    _op.samples(unary(-2, 2, (-0.5, 0.5), lambd=0.5))
+    _refuse(_op, "biu", UnsupportedError)
+hardshrink.reference(np.vectorize(lambda x, lambd: x if abs(x) > lambd else 0.0))
+softshrink.reference(np.vectorize(lambda x, lambd: math.copysign(max(abs(x) - lambd, 0.0), x)))
+
+
+@differentiable(elementwise="arithmetic")
+def threshold(input: Array, threshold: float, value: float) -> Array:
+    """x where x > threshold, ``value`` elsewhere."""
+    if input.dtype.kind != "f":
+        threshold, value = int(threshold), int(value)
+    return select(np.less_equal(input, threshold), value, input)
+
+
+threshold.gradients(input=lambda g, input, threshold: keep(g, (input <= threshold) == 0))
+threshold.samples(unary(-2, 2, (0.5,), threshold=0.5, value=-3.0))
+threshold.reference(np.vectorize(lambda x, threshold, value: x if x > threshold else value))
+
+
+# ------------------------------------------------------------------------------------------------- softmax
+def _check_softmax(op: Op) -> None:
+    @op.check
+    def _(input: Any, dim: Any, dtype: Any) -> None:
+        check_dim(dim, input.ndim, op.name)
+        if dtype is None and input.dtype.kind != "f":
+            raise UnsupportedError(f"{op.name}: not implemented for {input.dtype} inputs; pass dtype, or use .float()")
+
+
+def _in_dtype(input: Array, dtype: Any) -> Array:
+    return input if dtype is None else input.astype(as_dtype(dtype).dtype, copy=False)
+
+
+def _softmax_samples(draw: Any) -> dict[str, Any]:
+    shape = draw.shape()
+    return dict(input=draw.array(shape, -2, 2), dim=draw.dim(len(shape)))
+
+
+def _along(function: Any) -> Any:
+    """``function`` of a list of numbers, along a dimension: a reference."""
+
+    def reference(input: Array, dim: int, dtype: Any) -> Array:
+        return np.apply_along_axis(function, dim, input) if input.ndim else np.asarray(function([float(input)])[0])
+
+    return reference
+
+
+@differentiable(method=True)
+def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
+    """exp(x), divided by its sum along ``dim``; ``dtype``: compute in that dtype.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.softmax(tg.tensor([0.0, 0.0]), dim=0)
+    tensor([0.5000, 0.5000])
+    """
+    return kernels.softmax(_in_dtype(input, dtype), dim)
+
+
+def _softmax_gradient(g: Any, out: Any, dim: int) -> Any:
+    weighted = g * out
+    return weighted - out * sum_(weighted, dim, True)
+
+
+softmax.gradients(input=_softmax_gradient)
+softmax.samples(_softmax_samples)
+softmax.reference(_along(lambda xs: [math.exp(x) / sum(math.exp(y) for y in xs) for x in xs]))
+_check_softmax(softmax)
+
+
+@differentiable(method=True)
+def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
+    """The logarithm of ``softmax(input, dim)``, exact also where that is close to 0."""
+    return kernels.log_softmax(_in_dtype(input, dtype), dim)
+
+
+log_softmax.gradients(input=lambda g, out, dim: g - exp(out) * sum_(g, dim, True))
+log_softmax.samples(_softmax_samples)
+log_softmax.reference(_along(lambda xs: [x - math.log(sum(math.exp(y) for y in xs)) for x in xs]))
+_check_softmax(log_softmax)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, inplace_method, tensor_method
+from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedError
 from tinygrad_cnn.ops._samples import binary, offset_integers

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import Op, operation, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import Op, operation
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, UnsupportedError

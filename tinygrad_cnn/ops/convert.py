@@ -7,11 +7,24 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd.mode import mode, no_grad
-from tinygrad_cnn.autograd.op import differentiable, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, track_view, wrap
-from tinygrad_cnn.backend import Array, as_dtype, device, dtype, float16, float32, float64, int8, int16, int32, int64
+from tinygrad_cnn.backend import (
+    Array,
+    as_dtype,
+    device,
+    dtype,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
 from tinygrad_cnn.backend import bool_ as bool8
-from tinygrad_cnn.backend import uint8
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops.layout import shown
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, wrap
 from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, dtype, get_default_dtype, promote

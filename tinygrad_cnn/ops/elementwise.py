@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, inplace_method, tensor_method
+from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedError

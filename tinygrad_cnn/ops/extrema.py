@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, numpy_names, operation, tensor_method
+from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
+from tinygrad_cnn.autograd.op import differentiable, operation
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, IndexRangeError, ShapeError

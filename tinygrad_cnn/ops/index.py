@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cnn.autograd.mode import mode
-from tinygrad_cnn.autograd.op import differentiable, tensor_method
-from tinygrad_cnn.autograd.tensor import Tensor, as_tensor, check_dim, check_overwritable, wrap
-from tinygrad_cnn.backend import DTYPES, Array
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import differentiable
+from tinygrad_cnn.autograd.tensor import Tensor, check_dim, check_overwritable, wrap
+from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
 from tinygrad_cnn.ops.inplace import is_recorded, rebind, writable
 from tinygrad_cnn.ops.shape import reshape, sum_to
@@ -78,7 +79,7 @@ def add_at(out: np.ndarray, index: tuple[Any, ...], values: np.ndarray) -> None:
 
 
 @differentiable(grad_name="IndexPutBackward0")
-def index_put(input: Array, values: Array, index: Index, accumulate: bool = False) -> Array:
+def write_at(input: Array, values: Array, index: Index, accumulate: bool = False) -> Array:
     """A copy of ``input`` with ``values`` written, or added, at the elements that ``index`` selects."""
     out = input.copy(order="K")
     if accumulate and index.arrays is not None:
@@ -90,8 +91,8 @@ def index_put(input: Array, values: Array, index: Index, accumulate: bool = Fals
 
 getitem.gradients(input=lambda g, input_shape, index: put_at(g, input_shape, index))
 put_at.gradients(values=lambda g, index: getitem(g, index))
-index_put.gradients(
-    input=lambda g, index, accumulate: g if accumulate else index_put(g, 0.0, index),
+write_at.gradients(
+    input=lambda g, index, accumulate: g if accumulate else write_at(g, 0.0, index),
     values=lambda g, values_shape, index: sum_to(getitem(g, index), values_shape),
 )
 
@@ -144,8 +145,8 @@ getitem.reference(lambda input, index: np.array([input.flat[i] for i in _positio
                   .reshape(_positions(input.shape, index).shape))  # fmt: skip
 put_at.samples(_put_at_sample)
 put_at.reference(lambda values, shape, index: _put_reference(np.zeros(shape), values, index, add=True))
-index_put.samples(_index_put_sample)
-index_put.reference(lambda input, values, index, accumulate: _put_reference(input, values, index, accumulate))
+write_at.samples(_index_put_sample)
+write_at.reference(lambda input, values, index, accumulate: _put_reference(input, values, index, accumulate))
 
 
 # ------------------------------------------------------------------------------------ reading an index
@@ -284,15 +285,15 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if not isinstance(value, Tensor | bool | int | float | np.generic):
         raise ArgumentTypeError(f"index: can't assign a {type(value).__name__} to a Tensor; convert with tensor()")
     place = as_index(index, self._array.shape)
-    if place.arrays is not None and isinstance(value, Tensor) and value._array.ndim:
-        if value._array.dtype != self._array.dtype:
-            raise DTypeError(
-                f"index: Index put requires the source and destination dtypes match, got {self.dtype} for the "
-                f"destination and {value.dtype} for the source; convert with .to()"
-            )
+    strict = place.arrays is not None and isinstance(value, Tensor) and value._array.ndim
+    if strict and value.dtype is not self.dtype:
+        raise DTypeError(
+            f"index: Index put requires the source and destination dtypes match, got {self.dtype} for the "
+            f"destination and {value.dtype} for the source; convert with .to()"
+        )
     if is_recorded(self, value):
         check_overwritable(self, "index_put_")
-        rebind(self, index_put(self, _fitted(value, self._array.dtype), place))
+        rebind(self, write_at(self, _fitted(value, self._array.dtype), place))
         return
     values = value._array if isinstance(value, Tensor) else value
     if isinstance(values, np.ndarray):

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd.mode import mode, no_grad
-from tinygrad_cnn.autograd.op import differentiable, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable
 from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import DTypeError, GraphError, ShapeError

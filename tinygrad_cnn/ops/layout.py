@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 
 

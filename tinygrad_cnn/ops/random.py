@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, check_overwritable, wrap
 from tinygrad_cnn.backend import Array, Generator, as_dtype, default_generator, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError, UnsupportedError

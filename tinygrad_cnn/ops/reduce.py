@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, operation, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import differentiable, operation
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import DTYPES, Array, as_dtype, as_floating
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError

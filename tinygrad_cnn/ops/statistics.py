@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable, numpy_names, tensor_method
+from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
+from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError
 from tinygrad_cnn.ops._samples import reduction

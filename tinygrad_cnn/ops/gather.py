@@ -1,0 +1,450 @@
+"""Gathering and scattering by tensors of indices, and choosing by masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
+from tinygrad_cnn.autograd.op import differentiable
+from tinygrad_cnn.autograd.tensor import Tensor, check_dim, wrap
+from tinygrad_cnn.backend import Array
+from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, IndexRangeError, ShapeError, UnsupportedError
+from tinygrad_cnn.ops.index import Index, as_index, getitem, write_at
+from tinygrad_cnn.ops.shape import broadcast_shapes, expand, reshape, sum_to
+
+__all__ = [
+    "argwhere", "gather", "index_add", "index_copy", "index_fill", "index_put", "index_select", "masked_fill",
+    "masked_scatter", "masked_select", "nonzero", "one_hot", "scatter", "scatter_add", "take", "take_along_dim",
+]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------- gather and scatter
+def _places(dim: int, index: Array) -> tuple[Array, ...]:
+    """For NumPy: the places of an array of the index's shape, with ``index`` along ``dim``."""
+    places = list(np.ogrid[tuple(slice(side) for side in index.shape)])
+    places[dim] = index
+    return tuple(places)
+
+
+def _check_places(op: str, shape: tuple[int, ...], dim: int, index: Any, free: int | None) -> None:
+    """Check ``index`` for a tensor of this shape, which it may exceed in the dimension ``free`` only."""
+    if not isinstance(index, np.ndarray) or index.dtype not in (np.int64, np.int32):
+        raise DTypeError(f"{op}(): Expected dtype int32/int64 for index, got {getattr(index, 'dtype', type(index))}")
+    dim = check_dim(dim, len(shape), op)
+    if not index.size:
+        return
+    if max(index.ndim, 1) != max(len(shape), 1):
+        raise ShapeError(
+            f"{op}: Index tensor must have the same number of dimensions as input tensor, got {index.shape} and {shape}"
+        )
+    if any(a > b for i, (a, b) in enumerate(zip(index.shape, shape, strict=False)) if i != free):
+        raise ShapeError(
+            f"{op}: Size does not match: expected index {list(index.shape)} to be no larger than {list(shape)}"
+            + ("" if free is None else f" apart from dimension {free}")
+        )
+
+
+def _check_range(op: str, shape: tuple[int, ...], dim: int, index: Array) -> None:
+    side = shape[dim] if shape else 1
+    if index.size and (index.min() < 0 or index.max() >= side):
+        wrong = index[(index < 0) | (index >= side)].flat[0]
+        raise IndexRangeError(f"{op}: index {wrong} is out of bounds for dimension {dim} with size {side}")
+
+
+@differentiable(method=True)
+def gather(input: Array, dim: int, index: Array, *, sparse_grad: bool = False) -> Array:
+    """Along ``dim`` the elements that ``index`` names: ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.gather(tg.tensor([[1, 2], [3, 4]]), 1, tg.tensor([[1], [0]]))
+    tensor([[2],
+            [3]])
+    """
+    if not index.size:
+        return np.empty(index.shape, input.dtype)
+    return np.atleast_1d(input)[_places(dim, np.atleast_1d(index))].reshape(index.shape)
+
+
+@gather.check
+def _(input: Array, dim: int, index: Array, sparse_grad: bool) -> None:
+    if sparse_grad:
+        raise UnsupportedError("gather: sparse_grad=True is not supported; gradients are dense")
+    _check_places("gather", input.shape, dim, index, check_dim(dim, input.ndim, "gather"))
+    _check_range("gather", input.shape, dim, index)
+
+
+@differentiable
+def add_along(values: Array, shape: tuple[int, ...], dim: int, index: Array) -> Array:
+    """Zeros of ``shape`` with ``values`` added along ``dim`` where ``index`` says: the adjoint of gather."""
+    out = np.zeros(shape, values.dtype)
+    if index.size:
+        np.add.at(out.reshape(shape or (1,)), _places(dim, np.atleast_1d(index)), values)
+    return out
+
+
+@differentiable(grad_name="ScatterBackward0")
+def put_along(input: Array, dim: int, index: Array, src: Array) -> Array:
+    """A copy of ``input`` with ``src``, of the index's shape or a number, written along ``dim`` where ``index`` says."""
+    out = input.copy()
+    if index.size:
+        out.reshape(input.shape or (1,))[_places(dim, np.atleast_1d(index))] = src
+    return out
+
+
+gather.gradients(input=lambda g, input_shape, dim, index: add_along(g, input_shape, dim, index))
+add_along.gradients(values=lambda g, dim, index: gather(g, dim, index))
+put_along.gradients(
+    input=lambda g, dim, index: put_along(g, dim, index, 0.0),
+    src=lambda g, dim, index: gather(g, dim, index),
+)
+
+
+def _gather_sample(draw: Any) -> dict[str, Any]:
+    shape = draw.shape(1, 2)
+    dim = draw.dim(len(shape))
+    sides = [draw.integer(1, 3) if i == dim % len(shape) else draw.integer(1, s) for i, s in enumerate(shape)]
+    return dict(input=draw.array(shape), dim=dim, index=draw.integers(tuple(sides), 0, shape[dim] - 1))
+
+
+def _add_along_sample(draw: Any) -> dict[str, Any]:
+    sample = _gather_sample(draw)
+    index = sample["index"]
+    return dict(values=draw.array(index.shape), shape=sample["input"].shape, dim=sample["dim"], index=index)
+
+
+def _put_along_sample(draw: Any) -> dict[str, Any]:
+    rows, columns = draw.integer(1, 3), draw.integer(1, 3)
+    index = np.argsort(draw.array((rows, 4)), axis=1)[:, :columns]  # no place twice: the last one written would count
+    src = draw.choice([draw.array((rows, columns)), 0.5])
+    return dict(input=draw.array((rows, 4)), dim=draw.choice([1, -1]), index=index, src=src)
+
+
+def _along(shape: tuple[int, ...], dim: int, index: Array) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Pairs of a place in ``index`` and the place that it names in a tensor of ``shape``."""
+    places = []
+    for place in np.ndindex(*index.shape):
+        target = list(place)
+        target[dim] = index[place]
+        places.append((place, tuple(target)))
+    return places
+
+
+@gather.reference
+def _(input: Array, dim: int, index: Array, sparse_grad: bool) -> Array:
+    out = np.empty(index.shape)
+    for place, target in _along(input.shape, dim, index):
+        out[place] = input[target]
+    return out
+
+
+@add_along.reference
+def _(values: Array, shape: tuple[int, ...], dim: int, index: Array) -> Array:
+    out = np.zeros(shape)
+    for place, target in _along(shape, dim, index):
+        out[target] += values[place]
+    return out
+
+
+@put_along.reference
+def _(input: Array, dim: int, index: Array, src: Array) -> Array:
+    out = input.copy()
+    for place, target in _along(input.shape, dim, index):
+        out[target] = src if isinstance(src, float) else src[place]
+    return out
+
+
+gather.samples(_gather_sample)
+add_along.samples(_add_along_sample)
+put_along.samples(_put_along_sample)
+
+
+def _source(op: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """The part of ``src`` that ``index`` reaches, in the index's shape."""
+    where = index._array
+    _check_scattered(op, input, dim, index)
+    _check_places(op, src._array.shape, dim, where, None)
+    if src._array.dtype != input._array.dtype:
+        raise DTypeError(f"{op}(): Expected self.dtype to be equal to src.dtype, got {input.dtype} and {src.dtype}")
+    if where.shape == src._array.shape or not where.size:
+        return src
+    if not where.ndim or not src._array.ndim:
+        return reshape(src, where.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return src[tuple(map(slice, where.shape))]  # type: ignore[index,no-any-return]  # from ops
+
+
+def _check_scattered(op: str, input: Tensor, dim: int, index: Tensor) -> None:
+    shape = input._array.shape
+    _check_places(op, shape, dim, index._array, check_dim(dim, len(shape), op))
+    _check_range(op, shape, dim, index._array)
+
+
+@tensor_method
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Any:
+    """A copy of ``input`` with the elements of ``src`` added along ``dim`` where ``index`` says."""
+    part = _source("scatter_add", input, dim, index, src)
+    return input + add_along(part, input._array.shape, dim, index)
+
+
+@tensor_method
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Any:
+    """A copy of ``input`` with elements of ``src``, or a number, written along ``dim`` where ``index`` says.
+
+    ``reduce="add"`` adds them instead.
+    """
+    source = value if src is None else src
+    if source is None:
+        raise ArgumentTypeError("scatter() missing argument 'src' or 'value'")
+    if reduce not in (None, "add"):
+        raise UnsupportedError(f"scatter: reduce expected 'add' or None, got {reduce!r}")
+    if not isinstance(source, Tensor):
+        _check_scattered("scatter", input, dim, index)
+        if reduce is None:
+            return put_along(input, dim, index, source)
+        source = wrap(np.full(index._array.shape, source, input._array.dtype))
+    if reduce == "add":
+        return scatter_add(input, dim, index, source)
+    return put_along(input, dim, index, _source("scatter", input, dim, index, source))
+
+
+# --------------------------------------------------------------------------------- slices along a dimension
+def _along_dim(op: str, input: Tensor, dim: int, index: Tensor) -> Index:
+    """The index of the slices number ``index`` along ``dim``."""
+    where = index._array
+    if where.dtype not in (np.int64, np.int32):
+        raise DTypeError(f"{op}(): Expected dtype int32 or int64 for index, got {index.dtype}")
+    if where.ndim > 1:
+        raise IndexRangeError(f"{op}(): Index is supposed to be a vector, but got dim: {where.ndim}")
+    shape = input._array.shape
+    dim = check_dim(dim, len(shape), op)
+    _check_range(op, shape, dim, where)
+    return as_index((slice(None),) * dim + (where.reshape(-1),), shape or (1,))
+
+
+def _vector(input: Tensor) -> Any:
+    return input if input._array.ndim else reshape(input, (1,))
+
+
+@tensor_method
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices number ``index``, a vector, along ``dim``."""
+    place = _along_dim("index_select", input, dim, index)
+    out = getitem(_vector(input), place)
+    return out if input._array.ndim else reshape(out, ())  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+def _put_slices(op: str, input: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool) -> Tensor:
+    place = _along_dim(op, input, dim, index)
+    if isinstance(source, Tensor):
+        expected = list(_vector(input)._array.shape)
+        expected[dim] = index._array.size
+        if max(source._array.ndim, 1) != len(expected) or list(source._array.shape or (1,)) != expected:
+            raise ShapeError(f"{op}: source expected shape {expected}, got {list(source._array.shape)}")
+        if source._array.dtype != input._array.dtype:
+            raise DTypeError(f"{op}: self ({input.dtype}) and source ({source.dtype}) expected to have the same dtype")
+    out = write_at(_vector(input), source, place, accumulate)
+    return reshape(out, input._array.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+@tensor_method
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """A copy of ``input`` with ``alpha`` times the slices of ``source`` added to the slices number ``index``."""
+    scaled: Any = source if alpha == 1 else source * alpha  # type: ignore[operator]  # from ops
+    return _put_slices("index_add", input, dim, index, scaled, True)
+
+
+@tensor_method
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """A copy of ``input`` with the slices of ``source`` in the place of the slices number ``index``."""
+    return _put_slices("index_copy", input, dim, index, source, False)
+
+
+@tensor_method
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """A copy of ``input`` with ``value``, a number or 0-d tensor, in the slices number ``index``."""
+    if isinstance(value, Tensor):
+        if value._array.ndim:
+            raise ShapeError(
+                f"index_fill: only supports a 0-dimensional value tensor, got {value._array.ndim} dimensions"
+            )
+        place = _along_dim("index_fill", input, dim, index)
+        return reshape(write_at(_vector(input), value.to(input), place), input._array.shape)  # type: ignore[attr-defined,no-any-return]  # from ops
+    return _put_slices("index_fill", input, dim, index, value, False)
+
+
+@tensor_method
+def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy of ``input`` with ``values`` written, or added, at ``input[indices]``."""
+    if values._array.dtype != input._array.dtype:
+        raise DTypeError(
+            f"index_put: Index put requires the source and destination dtypes match, got {input.dtype} for the "
+            f"destination and {values.dtype} for the source."
+        )
+    items = tuple(slice(None) if i is None else i for i in indices)
+    return write_at(input, values, as_index(items, input._array.shape), accumulate)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+@tensor_method
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements at these places of the flattened tensor, in the index's shape."""
+    if index._array.dtype not in (np.int64, np.int32):
+        raise DTypeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
+    flat = reshape(input, (input._array.size,))
+    return reshape(flat[index._array.reshape(-1)], index._array.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+@tensor_method
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Any:
+    """As ``gather``, with the other dimensions broadcast; without ``dim`` on the flattened tensors."""
+    if indices._array.dtype not in (np.int64, np.int32):
+        raise DTypeError(f"take_along_dim(): expected an integer tensor for indices, but got {indices.dtype}")
+    if dim is None:
+        return gather(reshape(input, (input._array.size,)), 0, reshape(indices, (indices._array.size,)))
+    if input._array.ndim != indices._array.ndim:
+        raise ShapeError(
+            f"take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{input._array.ndim} and {indices._array.ndim}"
+        )
+    dim = check_dim(dim, input._array.ndim, "take_along_dim")
+    shapes = []
+    for x in (input, indices):
+        sides = list(x._array.shape)
+        sides[dim : dim + 1] = [1] if sides else []
+        shapes.append(sides)
+    shared = broadcast_shapes(*shapes)
+
+    def spread(x: Tensor) -> Any:
+        side = x._array.shape[dim : dim + 1]
+        return expand(x, (*shared[:dim], *side, *shared[dim + 1 :]))
+
+    return gather(spread(input), dim, spread(indices))
+
+
+# ------------------------------------------------------------------------------------------------- masks
+@differentiable
+def fill_where(input: Array, mask: Array, value: Array) -> Array:
+    """``value``, a number or 0-d array, where ``mask`` holds, else ``input``; the two are broadcast."""
+    out = input.copy(order="K") if input.shape == mask.shape else np.array(np.broadcast_arrays(input, mask)[0])
+    np.copyto(out, value, where=mask, casting="unsafe")
+    return out
+
+
+fill_where.grad_name = "MaskedFillBackward0"
+fill_where.gradients(
+    input=lambda g, mask, input_shape: sum_to(fill_where(g, mask, 0.0), input_shape),
+    value=lambda g, mask, value_shape: sum_to(g - fill_where(g, mask, 0.0), value_shape),
+)
+
+
+@fill_where.samples
+def _(draw: Any) -> dict[str, Any]:
+    a, b = draw.broadcastable_shapes(2)
+    return dict(input=draw.array(a), mask=draw.mask(b), value=draw.choice([0.5, draw.array(())]))
+
+
+fill_where.reference(np.vectorize(lambda input, mask, value: value if mask else input))
+
+
+@tensor_method
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """A copy of ``input`` with ``value``, a number or 0-d tensor, where ``mask`` is True.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.masked_fill(tg.tensor([1.0, 2.0]), tg.tensor([True, False]), 0)
+    tensor([0., 2.])
+    """
+    _check_mask("masked_fill", mask)
+    if isinstance(value, Tensor):
+        if value._array.ndim:
+            raise ShapeError(
+                f"masked_fill only supports a 0-dimensional value tensor, but got {value._array.ndim} dimensions"
+            )
+        value = value.to(input)  # type: ignore[attr-defined]  # from ops
+    elif input._array.dtype.kind in "iu" and isinstance(value, float) and not value.is_integer():
+        raise DTypeError(f"masked_fill: value {value} cannot be converted to {input.dtype} without loss")
+    return fill_where(input, mask, value)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+def _check_mask(op: str, mask: Any) -> None:
+    if not isinstance(mask, Tensor):
+        raise ArgumentTypeError(f"{op}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
+    if mask._array.dtype != bool:
+        raise DTypeError(f"{op}: expected a bool mask, got {mask.dtype}; compare, or convert with .bool()")
+
+
+@tensor_method
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements where ``mask`` is True, in one dimension; the two are broadcast."""
+    _check_mask("masked_select", mask)
+    shape = broadcast_shapes(input._array.shape, mask._array.shape)
+    everywhere = np.broadcast_to(mask._array, shape)
+    return reshape(expand(input, shape)[everywhere], (int(everywhere.sum()),))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+@tensor_method
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """A copy of ``input`` with the elements of ``source``, one after another, where ``mask`` is True."""
+    _check_mask("masked_scatter", mask)
+    if input._array.dtype != source._array.dtype:
+        raise DTypeError(
+            f"masked_scatter: expected self and source to have same dtypes but got {input.dtype} and {source.dtype}"
+        )
+    shape = broadcast_shapes(input._array.shape, mask._array.shape)
+    places = np.flatnonzero(np.broadcast_to(mask._array, shape))
+    if len(places) > source._array.size:
+        raise GraphError(
+            f"masked_scatter: source has {source._array.size} elements, fewer than the mask's {len(places)} ones"
+        )
+    chosen = reshape(source, (source._array.size,))[: len(places)]
+    flat = reshape(expand(input, shape).clone(), (int(np.prod(shape, dtype=int)),))
+    return reshape(write_at(flat, chosen, as_index(places, flat.shape)), shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+
+
+@tensor_method
+def argwhere(input: Tensor) -> Tensor:
+    """The indices of the elements that aren't zero, one a row."""
+    return wrap(np.argwhere(input._array))
+
+
+@tensor_method
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """The indices of the elements that aren't zero: one a row, or ``as_tuple`` one tensor a dimension."""
+    if not as_tuple:
+        return argwhere(input)
+    return tuple(wrap(places) for places in np.nonzero(np.atleast_1d(input._array)))
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Rows of zeros with a one in the place that each element names; int64, with a new last dimension.
+
+    >>> import tinygrad_cnn as tg
+    >>> one_hot(tg.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    labels = tensor._array
+    if labels.dtype != np.int64:
+        raise DTypeError(f"one_hot is only applicable to index tensor of type LongTensor, got {tensor.dtype}")
+    if not labels.size:
+        if num_classes <= 0:
+            raise GraphError("one_hot: Can not infer total number of classes from empty tensor.")
+        return wrap(np.zeros((*labels.shape, num_classes), np.int64))
+    if labels.min() < 0:
+        raise GraphError(f"one_hot: Class values must be non-negative, got {labels.min()}")
+    classes = int(labels.max()) + 1 if num_classes == -1 else num_classes
+    if classes <= labels.max():
+        raise GraphError(
+            f"one_hot: Class values must be smaller than num_classes, got {labels.max()} for {classes} classes"
+        )
+    return wrap((labels[..., None] == np.arange(classes)).astype(np.int64))
+
+
+_IN_PLACE: tuple[Callable[..., Any], ...] = (
+    index_add, index_copy, index_fill, index_put, masked_fill, masked_scatter, scatter, scatter_add,
+)  # fmt: skip
+for _function in _IN_PLACE:
+    inplace_method(_function, _function.__name__ + "_")
