@@ -139,7 +139,7 @@ def coordinates(x: Array, side: int, padding_mode: str, align_corners: bool) -> 
     place = (x + 1) * half - (0 if align_corners else 0.5)
     slope = np.full_like(x, half)
     if padding_mode == "zeros":
-        return np.where(np.isfinite(place), place, -100), slope  # far outside
+        return place, slope
     if padding_mode == "reflection":
         place, sign = reflect(place, side, align_corners)
         slope *= sign

@@ -116,8 +116,8 @@ def interpolate(
     out, scales = _target(input, size, scale_factor, recompute_scale_factor)
     if dims not in (1, 2) or not (nearest or mode == "area" or _DIMS.get(mode) == dims):
         raise UnsupportedError(
-            "interpolate: expected (N, C, L) with mode linear, or (N, C, H, W) with bilinear or bicubic, or either with "
-            f"nearest, nearest-exact or area; got {list(input._array.shape)} with {mode!r}"
+            "interpolate: expected (N, C, L) with mode linear, or (N, C, H, W) with bilinear or bicubic, or either "
+            f"with nearest, nearest-exact or area; got {list(input._array.shape)} with {mode!r}"
         )
     sides = input._array.shape[2:]
     if min(*sides, *out) < 1 or input._array.shape[1] == 0:
@@ -299,8 +299,8 @@ def _taps(place: Any, mode: str) -> list[tuple[np.ndarray, Any]]:
     """The pixels around each place along one side, and their weights, which are recorded functions of the place."""
     array = place._array
     if mode == "nearest":
-        pixel = np.rint(array)
-        return [(pixel, (place - place.detach()) * 0 + 1)]  # constant, and still a function of the grid: gradient 0
+        one = place.masked_fill(wrap(np.ones(array.shape, bool)), 1.0)  # still a function of the grid: gradient 0
+        return [(np.rint(array), one)]
     first = np.floor(array)
     fraction = place - wrap(first)
     if mode == "bilinear":
