@@ -1,7 +1,7 @@
 """Layers, losses and containers, under PyTorch's names."""
 
 # ruff: noqa: F401, F403  # each file lists its public names in __all__
-from tinygrad_cnn.nn import functional, init
+from tinygrad_cnn.nn import functional, init, utils
 from tinygrad_cnn.nn.container import *
 from tinygrad_cnn.nn.conv import *
 from tinygrad_cnn.nn.flatten import *

@@ -12,6 +12,7 @@ import numpy as np
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Generator, default_generator
 from tinygrad_cnn.errors import check_argument
+from tinygrad_cnn.ops import random
 from tinygrad_cnn.ops.inplace import write
 
 __all__ = [
@@ -44,14 +45,12 @@ def _random(generator: Generator | None) -> np.random.Generator:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers that are equally likely anywhere in [a, b)."""
-    check_argument(a <= b, f"uniform_ expects to return a [from, to) range, but found from={a} > to={b}")
-    return _fill(tensor, _random(generator).uniform(a, b, tensor.shape))
+    return _fill(tensor, random.uniform_(tensor.shape, tensor._array.dtype, generator, a, b))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with normally distributed numbers."""
-    check_argument(std >= 0, f"normal_ expects std >= 0.0, but found std {std}")
-    return _fill(tensor, _random(generator).normal(mean, std, tensor.shape))
+    return _fill(tensor, random.normal_(tensor.shape, tensor._array.dtype, generator, mean, std))
 
 
 def trunc_normal_(
@@ -72,19 +71,19 @@ def trunc_normal_(
             "The distribution of values may be incorrect.",
             stacklevel=2,
         )
-    random = _random(generator)
+    source = _random(generator)
     values = np.empty(tensor.numel())
     left = np.arange(values.size)
     likely = _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std) > 0.3
     peak = max(a, min(mean, b))  # where the density within the bounds is highest
     while left.size:
         if likely:
-            drawn = random.normal(mean, std, left.size)
+            drawn = source.normal(mean, std, left.size)
             accepted = (drawn >= a) & (drawn <= b)
         else:  # far in the tail: draw uniformly, and accept in proportion to the density
-            drawn = random.uniform(a, b, left.size)
+            drawn = source.uniform(a, b, left.size)
             log_density = ((peak - mean) ** 2 - (drawn - mean) ** 2) / (2 * std**2)
-            accepted = np.log1p(-random.random(left.size)) <= log_density
+            accepted = np.log1p(-source.random(left.size)) <= log_density
         values[left[accepted]] = drawn[accepted]
         left = left[~accepted]
     return _fill(tensor, np.clip(values.reshape(tensor.shape).astype(tensor._array.dtype), a, b))
@@ -227,10 +226,10 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Normal values of which in each column the fraction ``sparsity`` is zero (Martens 2010)."""
     check_argument(tensor.ndim == 2, f"Only tensors with 2 dimensions are supported, got {tensor.ndim}")
-    random = _random(generator)
+    source = _random(generator)
     rows, columns = tensor.shape
-    values = random.normal(0, std, (rows, columns))
-    order = random.permuted(np.tile(np.arange(rows)[:, None], columns), axis=0)
+    values = source.normal(0, std, (rows, columns))
+    order = source.permuted(np.tile(np.arange(rows)[:, None], columns), axis=0)
     values[order < math.ceil(sparsity * rows)] = 0
     return _fill(tensor, values)
 
