@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import Op, differentiable, tensor_method
+from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, as_dtype
 from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedError
@@ -86,9 +87,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 
 
 leaky_relu.gradients(input=lambda g, input, negative_slope: choose(input > 0, g, g * negative_slope))
-leaky_relu.samples(
-    lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5]))
-)
+leaky_relu.samples(lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5])))
 leaky_relu.reference(np.vectorize(lambda x, negative_slope: x if x > 0 else negative_slope * x))
 _refuse(leaky_relu, "biu", UnsupportedError)
 

@@ -237,6 +237,8 @@ abs = _function(
     ("absolute", "__abs__"),
     "arithmetic",
 )
+
+
 def _sign(x: Array) -> Array:
     """-1, 0 or 1; 0 for nan. Subtracting two masks takes a third of the time of ``np.sign``."""
     if x.dtype.kind == "b":
