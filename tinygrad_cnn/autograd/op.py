@@ -26,7 +26,13 @@ from typing import Any, overload
 import numpy as np
 
 from tinygrad_cnn.autograd.graph import Edge, Metadata
-from tinygrad_cnn.autograd.methods import NUMPY_NAMES, inplace_method, op_method, tensor_method
+from tinygrad_cnn.autograd.methods import (
+    NUMPY_NAMES,
+    inplace_method,
+    numpy_names,  # noqa: F401  # helpers' files in flux import it from here
+    op_method,
+    tensor_method,
+)
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.record import OUT, RESIDUAL, SHAPE, VALUE, OpNode, Plan, Slot
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, track_view, wrap

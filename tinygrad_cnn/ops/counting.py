@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import numpy_names, tensor_method
+from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, check_dim, wrap
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ShapeError, UnsupportedError

@@ -14,25 +14,17 @@ from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, IndexRangeError, 
 from tinygrad_cnn.ops._return_types import return_type
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.combine import maximum, minimum
+from tinygrad_cnn.ops.gather import gather
 from tinygrad_cnn.ops.reduce import Dims, axes_of, reduce_by_loop, spread, sum
 from tinygrad_cnn.ops.shape import reshape
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
 
-# ---------------------------------------------------------------------------------- picking along a dim
-@differentiable
-def pick(input: Array, indices: Array, dim: int) -> Array:
-    """The elements of ``input`` at ``indices`` along ``dim`` (``indices`` has the other sides of ``input``)."""
-    return np.take_along_axis(input, indices, dim) if input.ndim else input.copy()
-
-
-pick.gradients(input=lambda g, indices, dim, input_shape: unpick(g, indices, dim, input_shape))
-
-
+# ------------------------------------------------------------------------------- the gradient's way back
 @differentiable
 def unpick(values: Array, indices: Array, dim: int, shape: tuple[int, ...]) -> Array:
-    """Zeros of ``shape`` with ``values`` at ``indices``, no two alike, along ``dim``: the adjoint of pick."""
+    """Zeros of ``shape`` with ``values`` at ``indices``, no two alike, along ``dim``: what was picked, put back."""
     if not shape:
         return values.copy()
     out = np.zeros(shape, values.dtype)
@@ -40,35 +32,16 @@ def unpick(values: Array, indices: Array, dim: int, shape: tuple[int, ...]) -> A
     return out
 
 
-unpick.gradients(values=lambda g, indices, dim: pick(g, indices, dim))
-
-
-def _pick_samples(draw: Any) -> dict[str, Any]:
-    shape = draw.shape(min_dims=1)
-    dim = draw.dim(len(shape))
-    kept = draw.integer(1, shape[dim])
-    ranks = np.argsort(draw.distinct(shape), dim)
-    return dict(input=draw.array(shape), indices=np.take(ranks, range(kept), dim), dim=dim)
-
-
-pick.samples(_pick_samples)
+unpick.gradients(values=lambda g, indices, dim: gather(g, dim, indices))
 
 
 @unpick.samples
 def _(draw: Any) -> dict[str, Any]:
-    given = _pick_samples(draw)
-    values = draw.array(given["indices"].shape)
-    return dict(values=values, indices=given["indices"], dim=given["dim"], shape=given["input"].shape)
-
-
-@pick.reference
-def _(input: Array, indices: Array, dim: int) -> Array:
-    out = np.empty(indices.shape)
-    for place in np.ndindex(*indices.shape):
-        source = list(place)
-        source[dim] = indices[place]
-        out[place] = input[tuple(source)]
-    return out
+    shape = draw.shape(min_dims=1)
+    dim = draw.dim(len(shape))
+    ranks = np.argsort(draw.distinct(shape), dim)
+    indices = np.take(ranks, range(draw.integer(1, shape[dim])), dim)
+    return dict(values=draw.array(indices.shape), indices=indices, dim=dim, shape=shape)
 
 
 @unpick.reference

@@ -8,6 +8,7 @@ included, and count the write, so that backward notices when a value that it nee
 from __future__ import annotations
 
 import operator
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +17,9 @@ import numpy as np
 from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
-from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable
+from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable, wrap
 from tinygrad_cnn.backend import DTYPES, Array
-from tinygrad_cnn.errors import DTypeError, GraphError, ShapeError
+from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, ShapeError
 
 
 @differentiable(grad_name="CopySlices")
@@ -69,12 +70,20 @@ def rebind(tensor: Tensor, result: Tensor) -> None:
         rebind(base, put_view(base, result, tensor._view))
         return
     _become(tensor, result)
-    views, tensor._views = [ref for ref in tensor._views or () if ref() is not None], None
-    for ref in views:
-        view = ref()
-        if view is not None and view._view is not None:
-            _become(view, view._view(tensor))
-    tensor._views = views or None
+    views = live_views(tensor)
+    values = [view._view(tensor) for view in views]
+    if any(value._base is None for value in values):  # a copy: this memory layout allows no such view
+        tensor._array = tensor._array.copy(order="C")
+        values = [view._view(tensor) for view in views]
+    for view, value in zip(views, values, strict=True):
+        _become(view, value)
+    tensor._views = [weakref.ref(view) for view in views] or None
+
+
+def live_views(base: Tensor) -> list[Any]:
+    """The views of ``base`` that are still in use."""
+    views = (ref() for ref in base._views or ())
+    return [view for view in views if view is not None and view._view is not None]
 
 
 def _passes_detach(view: View) -> bool:
@@ -101,13 +110,79 @@ def assign(self: Tensor, op: Callable[..., Tensor], name: str, args: tuple[Any, 
         check_distinct(self)
         result = op(self, *args, **kwargs)
         _check_fits(self, result, name)
-        rebind(self, result if result._array.dtype == self._array.dtype else result.to(self._array.dtype))  # type: ignore[attr-defined]  # from ops
+        if result is not self:
+            rebind(self, _own(result, self._array.dtype, args))
     else:
         with no_grad():
             result = op(self, *args, **kwargs)
         _check_fits(self, result, name)
         write(self, ..., result._array)
     return self
+
+
+def _own(result: Any, dtype: np.dtype, arguments: tuple[Any, ...]) -> Tensor:
+    """``result`` in this dtype, and in memory that no argument shares."""
+    if result._array.dtype != dtype:
+        return result.to(dtype)  # type: ignore[no-any-return]  # from ops
+    shared = result._base is not None or any(result is argument for argument in arguments)
+    return result.clone() if shared else result  # type: ignore[no-any-return]  # from ops
+
+
+@tensor_method
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """Write the values of ``src``, broadcast and converted, to this tensor; recorded if either is."""
+    if not isinstance(src, Tensor):
+        raise ArgumentTypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+    if is_recorded(self, src):
+        return assign(self, lambda own, other: _broadcast(other.to(own), own), "copy_", (src,), {})  # type: ignore[attr-defined]  # from ops
+    try:
+        write(self, ..., src._array)
+    except ValueError:
+        _broadcast(src, self)  # says what is wrong
+        raise
+    return self
+
+
+def _broadcast(src: Tensor, target: Tensor) -> Tensor:
+    return src.broadcast_to(target._array.shape)  # type: ignore[attr-defined,no-any-return]  # from ops
+
+
+def _reshaping(name: str) -> None:
+    """Declare the in-place form of a view: the tensor itself becomes that view of what it was."""
+    function = getattr(Tensor, name)
+
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if is_recorded(self):
+            check_overwritable(self, name + "_")
+        _become_view(self, function(self, *args, **kwargs))
+        return self
+
+    method.__name__, method.__doc__ = name + "_", f"In-place form of ``{name}``: the memory stays the same."
+    tensor_method(method)
+
+
+def _become_view(tensor: Tensor, view: Tensor) -> None:
+    recorded = mode.recording or tensor._edge is None
+    if view is tensor:
+        return
+    if tensor._base is not None:
+        tensor._view = view._view
+    elif others := [other for other in live_views(tensor) if other is not view]:
+        base = wrap(tensor._array, tensor._edge)  # what the tensor was remains the base of its other views
+        base._counter = tensor._counter
+        tensor._base, tensor._view = base, view._view
+        base._views = [weakref.ref(other) for other in (tensor, *others)]
+        for other in others:
+            other._base = base
+    tensor._array = view._array
+    if recorded:
+        tensor._edge = view._edge
+    elif tensor.is_leaf:
+        tensor._edge[0].metadata = ((tensor._array.shape, tensor._array.dtype),)  # type: ignore[index]  # it is recorded
+
+
+for _name in ("squeeze", "unsqueeze", "transpose", "t", "swapaxes", "swapdims"):
+    _reshaping(_name)
 
 
 def write(tensor: Tensor, index: Any, values: Any) -> None:

@@ -118,7 +118,7 @@ take_from_windows.gradients(
 
 def _position_samples(draw: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
     shape, window = _window_samples(draw)
-    _, position = kernels.max_pool2d(draw.distinct(shape), *window.values(), ceil_mode=draw.boolean(), locate=True)
+    _, position = kernels.max_pool2d(draw.distinct(shape), **_renamed(window), ceil_mode=draw.boolean(), locate=True)
     return shape, dict(position=position, **window)
 
 

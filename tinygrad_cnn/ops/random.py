@@ -324,7 +324,8 @@ def multinomial(
     if replacement:
         ends = np.cumsum(rows, -1)
         points = source.random((*weights.shape[:-1], num_samples)) * ends[..., -1:]
-        indices = (points[..., None] >= ends[..., None, :]).sum(-1)
+        pairs = zip(np.atleast_2d(ends), np.atleast_2d(points), strict=True)
+        indices = np.reshape([np.searchsorted(e, p, side="right") for e, p in pairs], points.shape)
     else:  # the race of exponential clocks: the first to ring are a sample without replacement
         with np.errstate(divide="ignore"):
             times = source.standard_exponential(rows.shape) / rows

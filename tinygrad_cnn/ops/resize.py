@@ -27,7 +27,7 @@ def _declare(name: str, grad_name: str | None = None) -> Op:
         """``rows @ input @ columns.T`` on the last two dimensions, (..., H, W) -> (..., OH, OW)."""
         return kernels.resample(input, rows, columns)
 
-    op: Op = differentiable(forward, name=name, grad_name=grad_name)
+    op = differentiable(name=name, grad_name=grad_name)(forward)
     op.gradients(input=lambda g, rows, columns: resample(g, rows.T, columns.T))
 
     @op.samples

@@ -12,6 +12,7 @@ from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError
 from tinygrad_cnn.ops._samples import reduction
+from tinygrad_cnn.ops.rearrange import flip
 from tinygrad_cnn.ops.reduce import axes_of, in_dtype, reduce_by_loop, spread
 from tinygrad_cnn.ops.shape import reshape
 
@@ -83,20 +84,9 @@ def cumsum(input: Array, dim: int, *, dtype: Any = None) -> Array:
     return _scan(np.add, input, dim, dtype, "cumsum")
 
 
-cumsum.gradients(input=lambda g, dim: flipped(cumsum(flipped(g, dim), dim), dim))
+cumsum.gradients(input=lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
 cumsum.samples(_scan_samples)
 cumsum.reference(lambda input, dim, dtype: _scan_by_loop(input, dim, math.fsum))
-
-
-@differentiable
-def flipped(input: Array, dim: int) -> Array:
-    """The elements in reverse order along ``dim``."""
-    return np.flip(input, dim) if input.ndim else input.copy()
-
-
-flipped.gradients(input=lambda g, dim: flipped(g, dim))
-flipped.samples(_scan_samples)
-flipped.reference(lambda input, dim: np.take(input, range(input.shape[dim] - 1, -1, -1), dim) if input.ndim else input)
 
 
 @differentiable(method=True, inplace=True)
