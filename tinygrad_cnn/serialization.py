@@ -76,16 +76,15 @@ def load_npz(f: File) -> dict[str, Any]:
     """The tensors of an ``.npz`` by name, in the file's order; strings stay arrays. DataError if it is corrupt."""
     name = f if isinstance(f, str | os.PathLike) else getattr(f, "name", "the file")
     try:
-        with np.load(f, allow_pickle=False) as file:
-            if any(entry.endswith("data.pkl") for entry in file.zip.namelist()):
-                raise UnsupportedError(
-                    f"{name}: is a file of PyTorch's torch.save(); only .npz files can be read so far"
-                )
+        file = np.load(f, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array")
+        with file:
+            if any(entry.endswith("data.pkl") for entry in file.files):
+                raise UnsupportedError(f"{name}: is a file of PyTorch's torch.save(); so far only .npz can be read")
             return {key: array if array.dtype.kind == "U" else wrap(array) for key, array in file.items()}
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:  # a lone .npy has no .zip attribute
-        raise DataError(
-            f"{name}: expected an .npz file without pickled objects, got something else ({error})"
-        ) from None
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{name}: expected an .npz file without pickled objects ({error})") from None
 
 
 def _write(arrays: Mapping[str, Tensor | np.ndarray], file: IO[bytes], compress: bool) -> None:

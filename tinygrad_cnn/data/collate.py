@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.tensor import Tensor, wrap
+from tinygrad_cnn.autograd.tensor import Tensor, array_of, wrap
 from tinygrad_cnn.errors import ArgumentTypeError, DataError, ShapeError
 from tinygrad_cnn.ops.join import stack
 
@@ -139,7 +139,7 @@ def _collate_floats(batch: Sequence[float], *, collate_fn_map: CollateMap | None
 
 
 def _collate_ints(batch: Sequence[int], *, collate_fn_map: CollateMap | None = None) -> Tensor:
-    return wrap(np.array(batch))
+    return wrap(array_of(batch))
 
 
 def _collate_strings(batch: Any, *, collate_fn_map: CollateMap | None = None) -> Any:

@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Generator
-from tinygrad_cnn.data.sampler import permutation
 from tinygrad_cnn.errors import ArgumentError, DatasetError, IndexRangeError, UnsupportedError
+from tinygrad_cnn.ops.random import randperm
 
 __all__ = [
     "ChainDataset",
@@ -216,7 +216,7 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
     What rounding fractions down leaves over goes to the first subsets, one sample each.
 
     >>> [len(part) for part in random_split(range(10), [0.5, 0.25, 0.25])]
-    [5, 3, 2]
+    [6, 2, 2]
     """
     total = len(dataset)
     sizes: list[Any] = list(lengths)
@@ -237,6 +237,6 @@ def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | 
             f"random_split: Sum of input lengths does not equal the length of the input dataset! "
             f"{lengths} sum to {sum(sizes)}, the dataset has {total} samples"
         )
-    order = permutation(total, generator)
+    order = randperm(total, generator=generator).tolist()
     ends = itertools.accumulate(sizes)
     return [Subset(dataset, order[end - size : end]) for end, size in zip(ends, sizes, strict=True)]

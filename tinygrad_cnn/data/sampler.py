@@ -10,7 +10,8 @@ import numpy as np
 
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, wrap
 from tinygrad_cnn.backend import Generator, default_generator
-from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DataError, UnsupportedError, check_argument
+from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, UnsupportedError, check_argument
+from tinygrad_cnn.ops.random import multinomial, randint, randperm
 
 __all__ = [
     "BatchSampler",
@@ -22,11 +23,6 @@ __all__ = [
 ]
 
 T_co = TypeVar("T_co", covariant=True)
-
-
-def permutation(count: int, generator: Generator | None) -> list[int]:
-    """The numbers below ``count`` in a random order."""
-    return (generator or default_generator).numpy.permutation(count).tolist()  # type: ignore[no-any-return]  # of ints
 
 
 class Sampler(Generic[T_co]):
@@ -90,10 +86,10 @@ class RandomSampler(Sampler[int]):
             generator = Generator().manual_seed(int(default_generator.numpy.integers(2**63)))
         count = len(self.data_source)
         if self.replacement:
-            yield from generator.numpy.integers(count, size=self.num_samples).tolist()
+            yield from randint(count, (self.num_samples,), generator=generator).tolist()
             return
         for start in range(0, self.num_samples, count):
-            yield from permutation(count, generator)[: self.num_samples - start]
+            yield from randperm(count, generator=generator).tolist()[: self.num_samples - start]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -111,7 +107,7 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        for position in permutation(len(self.indices), self.generator):
+        for position in randperm(len(self.indices), generator=self.generator).tolist():
             yield self.indices[position]
 
     def __len__(self) -> int:
@@ -143,18 +139,7 @@ class WeightedRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        weights = self.weights.numpy()
-        total = weights.sum()
-        if not (np.isfinite(total) and total > 0 and weights.min() >= 0):
-            raise DataError("WeightedRandomSampler: weights must be finite, not negative, and not all zero")
-        possible = np.count_nonzero(weights)
-        if not self.replacement and possible < self.num_samples:
-            raise DataError(
-                f"WeightedRandomSampler: cannot draw num_samples={self.num_samples} without replacement from "
-                f"{possible} samples of non-zero weight"
-            )
-        rng = (self.generator or default_generator).numpy
-        yield from rng.choice(len(weights), self.num_samples, self.replacement, weights / total).tolist()
+        yield from multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator).tolist()
 
     def __len__(self) -> int:
         return self.num_samples
