@@ -4,7 +4,7 @@ Names, semantics and errors are PyTorch's; each family lists what it makes publi
 """
 
 # the star imports below are the public surface, listed where it is defined
-from tinygrad_cnn import autograd, backend, errors, nn, ops, optim, testing
+from tinygrad_cnn import autograd, backend, data, errors, nn, ops, optim, testing, utils
 from tinygrad_cnn.autograd import *
 from tinygrad_cnn.autograd.op import Op, differentiable, operation
 from tinygrad_cnn.autograd.printing import get_printoptions, printoptions, set_printoptions
@@ -32,6 +32,8 @@ from tinygrad_cnn.backend import (
 from tinygrad_cnn.backend import bool_ as bool
 from tinygrad_cnn.backend import float_ as float
 from tinygrad_cnn.backend import int_ as int
+from tinygrad_cnn.ops import linalg
+from tinygrad_cnn.kernels.parallel import get_num_threads, set_num_threads
 from tinygrad_cnn.ops import linalg
 from tinygrad_cnn.ops.activation import *
 from tinygrad_cnn.ops.combine import *
