@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ def constant_pad(x: Array, pad: Sequence[int], value: float) -> Array:
 
 def _border(shape: Sequence[int], pad: Sequence[int], mode: str) -> Iterator[tuple[int, list[int], list[int]]]:
     """For each padded dimension, from the last: itself, the indices added to it, and those that they repeat."""
-    for dim, (before, after) in zip(range(-1, -len(shape) - 1, -1), zip(pad[::2], pad[1::2], strict=True), strict=False):
+    for dim, (before, after) in zip(
+        range(-1, -len(shape) - 1, -1), zip(pad[::2], pad[1::2], strict=True), strict=False
+    ):
         side = shape[dim]
         added = [*range(-before, 0), *range(side, side + after)]
         if mode == "circular":
@@ -41,7 +44,7 @@ def _border(shape: Sequence[int], pad: Sequence[int], mode: str) -> Iterator[tup
         yield dim, [i + before for i in added], [i + before for i in source]
 
 
-def _at(dim: int, index: int | list[int]) -> tuple[slice | int | list[int] | type(...), ...]:
+def _at(dim: int, index: int | list[int]) -> tuple[Any, ...]:
     return (..., index, *[slice(None)] * (-1 - dim))
 
 

@@ -102,7 +102,7 @@ def _largest_of(views: Iterator[Array]) -> Array:
     second = next(views, None)
     if second is None:
         return first.copy(order="K")
-    best = np.maximum(first, second)
+    best: Array = np.maximum(first, second)
     for view in views:
         np.maximum(best, view, out=best)
     return best

@@ -95,7 +95,7 @@ def nearest_index(side: int, out: int, scale: float | None, exact: bool) -> Arra
         return index * side // out
     step = np.float32(1 / scale) if scale else np.float32(side) / np.float32(out)
     source = (index.astype(np.float32) + np.float32(0.5 if exact else 0)) * step
-    return np.minimum(source.astype(np.int64), side - 1)
+    return np.asarray(np.minimum(source.astype(np.int64), side - 1))
 
 
 def _repeats(index: Array, side: int) -> int:
@@ -149,7 +149,7 @@ def coordinates(x: Array, side: int, padding_mode: str, align_corners: bool) -> 
 
 def clip(place: Array, side: int) -> Array:
     """Coordinates within the pixels of a side; NaN becomes 0."""
-    return np.minimum(np.fmax(place, 0), side - 1)
+    return np.asarray(np.minimum(np.fmax(place, 0), side - 1))
 
 
 def reflect(place: Array, side: int, align_corners: bool) -> tuple[Array, Array]:

@@ -4,8 +4,16 @@
 from tinygrad_cnn.nn import functional, init, utils
 from tinygrad_cnn.nn.container import *
 from tinygrad_cnn.nn.conv import *
+from tinygrad_cnn.nn.distance import *
+from tinygrad_cnn.nn.dropout import *
 from tinygrad_cnn.nn.flatten import *
 from tinygrad_cnn.nn.lazy import *
 from tinygrad_cnn.nn.linear import *
+from tinygrad_cnn.nn.loss import *
 from tinygrad_cnn.nn.module import *
+from tinygrad_cnn.nn.norm import *
+from tinygrad_cnn.nn.padding import *
 from tinygrad_cnn.nn.parameter import *
+from tinygrad_cnn.nn.pooling import *
+from tinygrad_cnn.nn.sparse import *
+from tinygrad_cnn.nn.vision import *

@@ -81,9 +81,9 @@ fold_border.gradients(input=lambda g, pad, mode: pad_border(g, pad, mode))
 def _border_samples(draw: Any) -> dict[str, Any]:
     shape = draw.shape(min_dims=1, max_side=3)
     mode = draw.choice(["replicate", "circular", "reflect"])
-    most = {"replicate": lambda side: 4, "circular": lambda side: side, "reflect": lambda side: side - 1}[mode]
     dims = draw.integer(1, len(shape))
-    pad = tuple(draw.integer(0, most(side)) for side in shape[-1 : -dims - 1 : -1] for _ in range(2))
+    most = [4 if mode == "replicate" else side - (mode == "reflect") for side in shape[::-1][:dims]]
+    pad = tuple(draw.integer(0, side) for side in most for _ in range(2))
     return dict(input=draw.array(shape), pad=pad, mode=mode)
 
 

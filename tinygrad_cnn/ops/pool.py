@@ -36,13 +36,6 @@ def max_pool2d(
     return kernels.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode, locate=recording)
 
 
-max_pool2d.gradients(
-    input=lambda g, position, input_shape, kernel_size, stride, padding, dilation: put_in_windows(
-        g, position, input_shape[-2:], kernel_size, stride, padding, dilation
-    )
-)
-
-
 def _window_samples(draw: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
     """The shape of an input, and settings of windows that fit it."""
     rows, columns = draw.window(), draw.window()
@@ -104,6 +97,11 @@ def take_from_windows(
     return kernels.take_from_windows(input, position, kernel_size, stride, padding, dilation)
 
 
+max_pool2d.gradients(
+    input=lambda g, position, input_shape, kernel_size, stride, padding, dilation: put_in_windows(
+        g, position, input_shape[-2:], kernel_size, stride, padding, dilation
+    )
+)
 put_in_windows.gradients(
     input=lambda g, position, kernel_size, stride, padding, dilation: take_from_windows(
         g, position, kernel_size, stride, padding, dilation
@@ -118,7 +116,9 @@ take_from_windows.gradients(
 
 def _position_samples(draw: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
     shape, window = _window_samples(draw)
-    _, position = kernels.max_pool2d(draw.distinct(shape), **_renamed(window), ceil_mode=draw.boolean(), locate=True)
+    kernel, stride, padding, dilation = window.values()
+    x, ceil_mode = draw.distinct(shape), draw.boolean()
+    _, position = kernels.max_pool2d(x, kernel, stride, padding, dilation, ceil_mode, locate=True)
     return shape, dict(position=position, **window)
 
 
@@ -283,8 +283,8 @@ def _(input: Array, *settings: Any) -> Array:
 @avg_pool2d_input_grad.samples
 def _(draw: Any) -> dict[str, Any]:
     shape, settings = _avg_samples(draw)
-    sizes = (settings[name] for name in ("kernel_size", "stride", "padding"))
-    out = kernels.pooled_size(shape, *sizes, (1, 1), settings["ceil_mode"])
+    kernel, stride, padding, ceil_mode = tuple(settings.values())[:4]
+    out = kernels.pooled_size(shape, kernel, stride, padding, (1, 1), ceil_mode)
     return dict(input=draw.array((*shape[:-2], *out)), output_size=shape[-2:], **settings)
 
 

@@ -101,13 +101,13 @@ def _max_pool(
 ) -> Any:
     check_images(input, op, dims, INTEGERS)
     window = _window(op, input, kernel_size, stride, padding, dilation, ceil_mode, dims)
-    images: Any = input if dims == 2 else input.unsqueeze(-2)  # type: ignore[attr-defined]  # from ops
+    images: Any = input if dims == 2 else input.unsqueeze(-2)
     if not return_indices:
         out = ops.max_pool2d(images, *window, ceil_mode)
         return out if dims == 2 else out.squeeze(-2)
     out, position = ops.max_pool2d.with_residuals(images, *window, ceil_mode)
     indices = wrap(flat_indices(position._array, images.shape[-1], *window))
-    return (out, indices) if dims == 2 else (out.squeeze(-2), indices.squeeze(-2))  # type: ignore[attr-defined]  # from ops
+    return (out, indices) if dims == 2 else (out.squeeze(-2), indices.squeeze(-2))
 
 
 def max_pool2d(
@@ -212,7 +212,7 @@ def avg_pool1d(
     """As ``avg_pool2d`` for signals, (N, C, L) or (C, L)."""
     check_images(input, "avg_pool1d", 1, ("int64",))
     kernel, step, pad, _ = _window("avg_pool1d", input, kernel_size, stride, padding, 1, ceil_mode, 1)
-    rows = input.unsqueeze(-2)  # type: ignore[attr-defined]  # from ops
+    rows = input.unsqueeze(-2)
     out: Tensor = ops.avg_pool2d(rows, kernel, step, pad, ceil_mode, count_include_pad, None).squeeze(-2)
     return out
 
@@ -259,7 +259,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
     """As ``adaptive_avg_pool2d`` for signals, (N, C, L) or (C, L)."""
     check_images(input, "adaptive_avg_pool1d", 1, empty_channels=True)
     out = _output_size("adaptive_avg_pool1d", input, output_size, 1)
-    return _adaptive_avg(input.unsqueeze(-2), (1, *out)).squeeze(-2)  # type: ignore[attr-defined,no-any-return]  # from ops
+    return _adaptive_avg(input.unsqueeze(-2), (1, *out)).squeeze(-2)
 
 
 def _adaptive_max(op: str, input: Tensor, output_size: Any, return_indices: bool, dims: int) -> Any:
@@ -269,7 +269,7 @@ def _adaptive_max(op: str, input: Tensor, output_size: Any, return_indices: bool
         if return_indices:
             return ops.adaptive_max_pool2d.with_residuals(input, out)
         return ops.adaptive_max_pool2d(input, out)
-    best, indices = ops.adaptive_max_pool2d.with_residuals(input.unsqueeze(-2), out)  # type: ignore[attr-defined]  # from ops
+    best, indices = ops.adaptive_max_pool2d.with_residuals(input.unsqueeze(-2), out)
     return (best.squeeze(-2), indices.squeeze(-2)) if return_indices else best.squeeze(-2)
 
 
@@ -322,9 +322,10 @@ def _max_unpool(
     if found.size and not 0 <= found.min() <= found.max() < math.prod(sides):
         raise ShapeError(f"{op}: indices expected 0 to {math.prod(sides) - 1}, got {found.min()} to {found.max()}")
     size = _pair(sides, 1)
-    if dims == 2:
-        return unpool(input, indices, size)  # type: ignore[no-any-return]  # an op
-    return unpool(input.unsqueeze(-2), indices.unsqueeze(-2), size).squeeze(-2)  # type: ignore[attr-defined,no-any-return]  # from ops
+    if dims == 1:
+        input, indices = input.unsqueeze(-2), indices.unsqueeze(-2)
+    out: Tensor = unpool(input, indices, size)
+    return out if dims == 2 else out.squeeze(-2)
 
 
 def max_unpool2d(

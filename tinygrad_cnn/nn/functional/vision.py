@@ -127,7 +127,7 @@ def interpolate(
     if mode == "area":
         return adaptive_avg_pool1d(input, out) if dims == 1 else adaptive_avg_pool2d(input, out)
     if dims == 1:
-        row = _resize(input.unsqueeze(-2), (1, *sides), (1, *out), (None, *scales), mode, bool(align_corners))  # type: ignore[attr-defined]  # from ops
+        row = _resize(input.unsqueeze(-2), (1, *sides), (1, *out), (None, *scales), mode, bool(align_corners))
         return row.squeeze(-2)  # type: ignore[no-any-return]  # from ops
     return _resize(input, sides, out, scales, mode, bool(align_corners))  # type: ignore[no-any-return]  # an op
 
@@ -236,7 +236,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     base = np.ones((height, width, 3), theta._array.dtype)
     base[..., 0], base[..., 1] = x, y[:, None]
     points: Any = wrap(base.reshape(1, height * width, 3))
-    grid: Tensor = (points @ theta.transpose(1, 2)).reshape(sizes[0], height, width, 2)  # type: ignore[attr-defined]  # from ops
+    grid: Tensor = (points @ theta.transpose(1, 2)).reshape(sizes[0], height, width, 2)
     return grid
 
 
@@ -281,8 +281,8 @@ def grid_sample(
     height, width = shape[2:]
     # Cubic neighbours are padded one by one; else the place itself is.
     beforehand = "zeros" if mode == "bicubic" else padding_mode
-    x = resize.sampling_coordinates(grid[..., 0], width, beforehand, align_corners)  # type: ignore[index]  # from ops
-    y = resize.sampling_coordinates(grid[..., 1], height, beforehand, align_corners)  # type: ignore[index]  # from ops
+    x = resize.sampling_coordinates(grid[..., 0], width, beforehand, align_corners)
+    y = resize.sampling_coordinates(grid[..., 1], height, beforehand, align_corners)
     total: Any = 0
     for row, row_weight in _taps(y, mode):
         row, row_inside = _padded(row, height, padding_mode, align_corners)
@@ -340,7 +340,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     *outer, channels, height, width = input._array.shape
     if channels % (r * r):
         raise ShapeError(f"pixel_shuffle expects channels divisible by the square of {r}, got {channels}")
-    parts = input.reshape(*outer, channels // (r * r), r, r, height, width)  # type: ignore[attr-defined]  # from ops
+    parts = input.reshape(*outer, channels // (r * r), r, r, height, width)
     mixed = parts.permute(*range(len(outer) + 1), -2, -4, -1, -3)  # (..., C, H, r, W, r)
     result: Tensor = mixed.reshape(*outer, channels // (r * r), height * r, width * r)
     return result
@@ -353,7 +353,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *outer, channels, height, width = input._array.shape
     if height % r or width % r:
         raise ShapeError(f"pixel_unshuffle expects height and width divisible by {r}, got {(height, width)}")
-    parts = input.reshape(*outer, channels, height // r, r, width // r, r)  # type: ignore[attr-defined]  # from ops
+    parts = input.reshape(*outer, channels, height // r, r, width // r, r)
     mixed = parts.permute(*range(len(outer) + 1), -3, -1, -4, -2)  # (..., C, r, r, H, W)
     result: Tensor = mixed.reshape(*outer, channels * r * r, height // r, width // r)
     return result
@@ -370,6 +370,6 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     batch, channels, *rest = input._array.shape
     if channels % groups:
         raise ShapeError(f"channel_shuffle: channels must be divisible by groups, got {channels} and {groups}")
-    parts = input.reshape(batch, groups, channels // groups, *rest)  # type: ignore[attr-defined]  # from ops
+    parts = input.reshape(batch, groups, channels // groups, *rest)
     result: Tensor = parts.transpose(1, 2).reshape(batch, channels, *rest)
     return result
