@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, UnsupportedDTypeError
+from tinygrad_cnn.errors import ArgumentTypeError, GraphError, UnsupportedDTypeError
 
 Number = bool | int | float
 Array = np.ndarray  # the annotation that marks an op's inputs

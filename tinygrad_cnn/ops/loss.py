@@ -15,7 +15,7 @@ from tinygrad_cnn.backend import DTYPES, Array, require_floating
 from tinygrad_cnn.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from tinygrad_cnn.kernels import loss as kernels
 from tinygrad_cnn.kernels.rows import images_of, rows_of
-from tinygrad_cnn.ops.reduce import logsumexp
+from tinygrad_cnn.ops.activation import log_softmax
 
 __all__: list[str] = []
 
@@ -191,8 +191,7 @@ cross_entropy.fused_gradients(("input",), _cross_entropy_gradients)
 
 @cross_entropy.composite
 def _(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
-    logs = input - logsumexp(input, 1, True)
-    return nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
+    return nll_loss(log_softmax(input, 1), target, weight, ignore_index=ignore_index, reduction=reduction)
 
 
 for _op in (nll_loss, cross_entropy):

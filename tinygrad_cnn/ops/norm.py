@@ -49,7 +49,9 @@ def per_channel(values: Any, ndim: int) -> Any:
 
 # ------------------------------------------------------------------------------------------- batch norm
 @differentiable(residuals=("mean", "var"), grad_name="NativeBatchNormBackward0")
-def batch_norm(input: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float) -> tuple[Array, ...]:
+def batch_norm(
+    input: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float
+) -> tuple[Array, ...]:
     """Normalise each channel of (N,C,*) to mean 0 and variance 1 over the batch, then scale and shift it.
 
     The residuals are the batch's mean and biased variance. Source: Ioffe and Szegedy 2015, algorithm 1.

@@ -6,6 +6,7 @@ from tinygrad_cnn.nn.functional.distance import *  # noqa: F403  # each file lis
 from tinygrad_cnn.nn.functional.dropout import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.linear import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.loss import *  # noqa: F403  # each file lists its public names in __all__
+from tinygrad_cnn.nn.functional.margin_loss import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.norm import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.pool import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.sparse import *  # noqa: F403  # each file lists its public names in __all__

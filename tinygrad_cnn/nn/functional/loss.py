@@ -12,6 +12,7 @@ from tinygrad_cnn.backend import promote
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops import elementwise_loss as elementwise
 from tinygrad_cnn.ops import loss as ops
+from tinygrad_cnn.ops.activation import log_softmax
 from tinygrad_cnn.ops.shape import broadcast_tensors
 
 __all__ = [
@@ -143,7 +144,7 @@ def _per_class(weight: Any, ndim: int, dim: int) -> Any:
 def _smoothed_cross_entropy(
     input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float
 ) -> Any:
-    logs = input.log_softmax(1)
+    logs = log_softmax(input, 1)
     settings = dict(ignore_index=ignore_index, reduction=reduction)
     likelihood = ops.nll_loss(logs, target, weight, **settings)
     uniform = -(logs if weight is None else logs * _per_class(weight, input.ndim, 1)).sum(1)
@@ -168,7 +169,7 @@ def _cross_entropy_of_probabilities(
         raise GraphError("cross_entropy: ignore_index is not supported for floating point target")
     dim = 0 if input.ndim == 1 else 1
     classes = input.shape[dim]
-    logs = input.log_softmax(dim)
+    logs = log_softmax(input, dim)
     if weight is not None:
         if tuple(weight.shape) != (classes,):
             raise ShapeError(
