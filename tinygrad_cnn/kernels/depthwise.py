@@ -1,0 +1,86 @@
+"""Depthwise convolutions: each channel has filters of its own. Arrays in, arrays out.
+
+No matrix product: for each kernel position, the image shifted by it times the filters' values there. ``einsum`` does
+all positions in one pass, with an innermost loop over neighbouring values in memory. For stride 1 those are a whole
+row's OW*C values, if the filters are repeated along it, which is two to five times as fast as pixel by pixel.
+
+``taps`` are the filters' values as (KH*KW, F); channel c's filters are the m neighbours c*m ... c*m + m-1 of F.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from tinygrad_cnn.kernels.columns import Geometry, blocks, cover, uncover
+from tinygrad_cnn.kernels.workspace import workspace
+
+BLOCK_BYTES = 1 << 18  # of results: they, the images and a product of both stay in the cache
+
+
+def correlate(x: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+    """Write the correlation of the images x (N,C,H,W) to ``out`` (N,OH,OW,F)."""
+    (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, out.shape[3]
+    repeat = ow if geometry.stride[1] == 1 else 1
+    taps = np.tile(taps.reshape(kh, kw, f), repeat)
+    for images, bands in blocks(len(x), oh, ow * f * out.itemsize, BLOCK_BYTES):
+        windows = _windows(x[images], geometry, f)
+        for rows in bands:
+            block = out[images, rows]
+            runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
+            np.einsum("nyxrij,ijr->nyxr", windows[:, rows], taps, out=runs)
+            if bias is not None:
+                block += bias
+
+
+def weight_grad(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The sum over all windows of pixel times upstream (N,F,OH,OW), as taps (KH*KW, F)."""
+    (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, g.shape[1]
+    g = g.transpose(0, 2, 3, 1)
+    repeat = ow if geometry.stride[1] == 1 else 1
+    total = np.zeros((kh, kw, repeat * f), g.dtype)
+    for images, bands in blocks(len(x), oh, ow * f * g.itemsize, BLOCK_BYTES):
+        windows = _windows(x[images], geometry, f)
+        for rows in bands:
+            block = g[images, rows]
+            runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
+            total += np.einsum("nyxrij,nyxr->ijr", windows[:, rows], runs)
+    return total.reshape(kh * kw, repeat, f).sum(axis=1)
+
+
+def scatter(g: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+    """Write to ``out`` (N,H,W,C) what upstream times taps adds up to, each at its window: correlate's adjoint."""
+    (kh, kw), (oh, ow), c = geometry.kernel, geometry.out, out.shape[3]
+    g = g.transpose(0, 2, 3, 1)
+    f = g.shape[3]
+    for images, _ in blocks(len(g), oh, ow * f * g.itemsize, BLOCK_BYTES):
+        upstream = g[images]
+        canvas = workspace("canvas", (len(upstream), *geometry.canvas, c), out.dtype)
+        canvas[...] = 0
+        windows = geometry.windows(canvas, (1, 2))  # (N, OH, OW, C, KH, KW)
+        product = workspace("product", upstream.shape, out.dtype)
+        for position, tap in zip(np.ndindex(kh, kw), taps, strict=True):
+            np.multiply(upstream, tap, out=product)
+            each = product if f == c else product.reshape(*upstream.shape[:3], c, f // c).sum(axis=4)
+            windows[(..., *position)] += each
+        uncover(canvas, geometry.offset, out[images])
+        if bias is not None:
+            out[images] += bias
+
+
+def _windows(x: np.ndarray, geometry: Geometry, f: int) -> np.ndarray:
+    """The windows of images (N,C,H,W), each channel as often as it has filters: (N, OH, OW, F, KH, KW).
+
+    For stride 1 a row is one run: (N, OH, 1, OW*F, KH, KW).
+    """
+    canvas = cover(x.transpose(0, 2, 3, 1), (1, 2), geometry)
+    if f != x.shape[1]:
+        canvas = np.repeat(canvas, f // x.shape[1], axis=3)
+    if geometry.stride[1] != 1:
+        return geometry.windows(canvas, (1, 2))
+    if canvas.strides[2] != f * canvas.itemsize:  # some channels of a larger array
+        canvas = np.ascontiguousarray(canvas)
+    windows = geometry.windows(canvas, (1, 2))
+    n, oh, ow, _, kh, kw = windows.shape
+    by_n, by_row, _, by_value, by_i, by_j = windows.strides
+    return as_strided(windows, (n, oh, 1, ow * f, kh, kw), (by_n, by_row, 0, by_value, by_i, by_j))
