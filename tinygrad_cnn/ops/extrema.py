@@ -64,39 +64,44 @@ def check_not_empty(shape: tuple[int, ...], dim: Dims, op: str) -> None:
             f"{op}(): Expected reduction dim to be specified for input.numel() == 0. "
             "Specify the reduction dim with the 'dim' argument."
         )
-    for d in axes_of(dim, len(shape), True, op):
-        if shape[d] == 0:
+    for d in dim if isinstance(dim, tuple | list) else (dim,):
+        if shape[check_dim(d, len(shape), op)] == 0:
             raise IndexRangeError(f"{op}(): Expected reduction dim {d} to have non-zero size.")
 
 
-def shared_by_ties(g: Any, input: Any, out: Any, dim: Dims, keepdim: bool) -> Any:
-    """The gradient of a selected value, divided evenly among the elements that are equal to it."""
-    ties = input == spread(out, input.shape, dim, keepdim)
+def shared_by_ties(g: Any, input: Any, out: Any, dim: Dims, keepdim: bool, nan: bool = False) -> Any:
+    """The gradient of a selected value, divided evenly among the elements that are equal to it (``nan``: NaN too)."""
+    chosen = spread(out, input.shape, dim, keepdim)
+    ties = input == chosen
+    if nan:
+        ties = ties | ((input != input) & (chosen != chosen))
     share = g / sum(ties, dim, keepdim, dtype=g.dtype)
     return spread(share, input.shape, dim, keepdim) * ties
 
 
-def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str) -> Any:
+def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str, method: bool = False) -> Any:
     """An op that keeps the extreme elements; elements that tie for it share its gradient evenly."""
 
-    @differentiable(name=name, grad_name=grad_name)
+    @differentiable(name=name, grad_name=grad_name, method=method)
     def op(input: Array, dim: Dims = (), keepdim: bool = False) -> Array:
         check_not_empty(input.shape, dim, name)
         return np.asarray(ufunc.reduce(input, axis=axes_of(dim, input.ndim, keepdim, name), keepdims=keepdim))
 
     op.__doc__ = doc
-    op.gradients(input=lambda g, input, out, dim, keepdim: shared_by_ties(g, input, out, dim, keepdim))
+    op.gradients(input=lambda g, input, out, dim, keepdim: shared_by_ties(g, input, out, dim, keepdim, not method))
     op.samples(reduction(distinct=True))
     op.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, builtin))
     return op
 
 
-amax = _extreme(np.maximum, "amax", "AmaxBackward0", max, "The largest elements along some dimensions, or of all.")
-amin = _extreme(np.minimum, "amin", "AminBackward0", min, "The smallest elements along some dimensions, or of all.")
+amax = _extreme(
+    np.maximum, "amax", "AmaxBackward0", max, "The largest elements along some dimensions, or of all.", method=True
+)
+amin = _extreme(
+    np.minimum, "amin", "AminBackward0", min, "The smallest elements along some dimensions, or of all.", method=True
+)
 _highest = _extreme(np.maximum, "max_of_all", "MaxBackward1", max, "The largest element.")
 _lowest = _extreme(np.minimum, "min_of_all", "MinBackward1", min, "The smallest element.")
-tensor_method(amax, "amax")
-tensor_method(amin, "amin")
 
 AminmaxResult = return_type("aminmax", "min", "max")
 

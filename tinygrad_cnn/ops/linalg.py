@@ -74,5 +74,8 @@ def matrix_norm(
     if ord in (math.inf, -math.inf):
         rows, columns = columns, rows
     sums = sum(abs(A), rows, True)
-    result = (amax if ord > 0 else amin)(sums, columns, True)  # type: ignore[operator]  # a number: "fro" has returned
+    if not sums.shape[columns] and ord in (1, math.inf):
+        result = sum(sums.detach(), columns, True)  # of nothing the largest is 0
+    else:
+        result = (amax if ord in (1, math.inf) else amin)(sums, columns, True)
     return result if keepdim else result.squeeze((rows, columns))

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
 from tinygrad_cnn.autograd.op import differentiable, operation
 from tinygrad_cnn.autograd.tensor import check_dim
-from tinygrad_cnn.backend import DTYPES, Array, as_dtype, as_floating
+from tinygrad_cnn.backend import DTYPES, Array, as_dtype, as_floating, require_floating
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.elementwise import keep
@@ -59,6 +59,11 @@ def in_dtype(input: Array, dtype: Any) -> Array:
     return input if input.dtype.kind == "f" else input.astype(np.int64, copy=False)
 
 
+def reduced(ufunc: np.ufunc, input: Array, axes: tuple[int, ...], keepdim: bool) -> Any:
+    """The ufunc's reduction in the input's own dtype."""
+    return ufunc.reduce(input, axis=axes, keepdims=keepdim, dtype=input.dtype)
+
+
 # --------------------------------------------------------------------------------------------- sum, mean
 @differentiable(method=True, grad_name=lambda dim: "SumBackward0" if dim is None else "SumBackward1")
 def sum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
@@ -69,7 +74,7 @@ def sum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = N
     (tensor([3., 3.]), tensor(6.))
     """
     axes = axes_of(dim, input.ndim, keepdim, "sum")
-    return np.add.reduce(in_dtype(input, dtype), axis=axes, keepdims=keepdim)
+    return reduced(np.add, in_dtype(input, dtype), axes, keepdim)
 
 
 sum.gradients(input=lambda g, input_shape, dim, keepdim: spread(g, input_shape, dim, keepdim))
@@ -104,7 +109,7 @@ def mean(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = 
     tensor([[2., 4.]])
     """
     axes = axes_of(dim, input.ndim, keepdim, "mean")
-    total = np.add.reduce(in_dtype(input, dtype), axis=axes, keepdims=keepdim)
+    total = reduced(np.add, in_dtype(input, dtype), axes, keepdim)
     return total / math.prod([input.shape[d] for d in axes])
 
 
@@ -130,14 +135,17 @@ def _(input: Array, dim: Dims, keepdim: bool, dtype: Any) -> Array:
 
 
 @tensor_method
+@numpy_names
 def nansum(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The sum of what isn't NaN."""
     return sum(keep(input, input == input), dim, keepdim, dtype=dtype)
 
 
 @tensor_method
+@numpy_names
 def nanmean(input: Any, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The mean of what isn't NaN."""
+    require_floating(input._array, "nanmean")
     return nansum(input, dim, keepdim, dtype=dtype) / sum(input == input, dim, keepdim)
 
 
@@ -209,6 +217,7 @@ any.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, ma
 
 
 @tensor_method
+@numpy_names
 def count_nonzero(input: Any, dim: Dims = None) -> Any:
     """The number of elements that aren't 0, of all or along some dimensions."""
     return sum(input != 0, dim)

@@ -1,4 +1,4 @@
-"""Running sums and products, and the product, whose gradient needs them."""
+"""Running sums and products, the product, whose gradient needs them, and differences of neighbours."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, Number
-from tinygrad_cnn.errors import ArgumentTypeError
+from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
 from tinygrad_cnn.ops._samples import reduction
+from tinygrad_cnn.ops.join import cat
 from tinygrad_cnn.ops.rearrange import flip
-from tinygrad_cnn.ops.reduce import axes_of, in_dtype, reduce_by_loop, spread
+from tinygrad_cnn.ops.reduce import axes_of, in_dtype, reduce_by_loop, reduced, spread
 from tinygrad_cnn.ops.shape import reshape
 
-__all__ = ["cumprod", "cumsum", "prod"]
+__all__ = ["cumprod", "cumsum", "diff", "prod"]
 
 
 @differentiable
@@ -55,7 +57,7 @@ def _(input: Array, count: int, dim: int, fill: Number) -> Array:
 def _scan(ufunc: np.ufunc, input: Array, dim: int, dtype: Any, op: str) -> Array:
     dim = check_dim(dim, input.ndim, op)
     array = in_dtype(input, dtype)
-    return ufunc.accumulate(array, dim) if array.ndim else array.copy()
+    return ufunc.accumulate(array, dim, array.dtype) if array.ndim else array.copy()
 
 
 def _scan_by_loop(input: Array, dim: int, function: Any) -> Array:
@@ -136,7 +138,7 @@ def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: 
     if isinstance(dim, tuple | list):
         raise ArgumentTypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}; reduce one at a time")
     axes = axes_of(dim, input.ndim, keepdim, "prod")
-    return np.multiply.reduce(in_dtype(input, dtype), axis=axes, keepdims=keepdim)
+    return np.asarray(reduced(np.multiply, in_dtype(input, dtype), axes, keepdim))
 
 
 prod.gradients(
@@ -158,3 +160,27 @@ def _product_of_others(input: Any, shape: tuple[int, ...], dim: int | None) -> A
         input, dim = reshape(input, (-1,)), 0
     others = _products(input, dim, 1) * _products(input, dim, -1)
     return reshape(others, shape)
+
+
+# ----------------------------------------------------------------------------------------- differences
+@tensor_method
+@numpy_names
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """The differences of neighbours along ``dim``, taken ``n`` times; of booleans whether they differ.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.diff(tg.tensor([1, 4, 9]))
+    tensor([3, 5])
+    """
+    if input.ndim == 0:
+        raise ShapeError("diff expects input to be at least one-dimensional, got shape ()")
+    if n < 0:
+        raise ShapeError(f"diff: order expects to be non-negative but got {n}")
+    dim = check_dim(dim, input.ndim, "diff")
+    if n and (prepend is not None or append is not None):
+        input = cat([part for part in (prepend, input, append) if part is not None], dim)
+    before = (slice(None),) * dim
+    for _ in range(min(n, input.shape[dim])):
+        later, earlier = input[(*before, slice(1, None))], input[(*before, slice(None, -1))]
+        input = later != earlier if input.dtype == np.bool_ else later - earlier
+    return input

@@ -242,7 +242,7 @@ def median_of_all(input: Array, ignore_nan: bool = False) -> Array:
     return np.asarray(flat[_find_median(flat, 0, 1, ignore_nan)])
 
 
-median_of_all.gradients(input=lambda g, input, out: shared_by_ties(g, input, out, None, False))
+median_of_all.gradients(input=lambda g, input, out: shared_by_ties(g, input, out, None, False, nan=True))
 median_of_all.samples(lambda draw: dict(input=draw.distinct(draw.shape()), ignore_nan=draw.boolean()))
 median_of_all.reference(lambda input, ignore_nan: np.asarray(_lower_median(input.ravel().tolist())))
 

@@ -12,7 +12,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
 from tinygrad_cnn.ops._samples import reduction
-from tinygrad_cnn.ops.elementwise import choose, keep, zero
+from tinygrad_cnn.ops.elementwise import choose, keep
 from tinygrad_cnn.ops.extrema import shared_by_ties
 from tinygrad_cnn.ops.reduce import Dims, axes_of, reduce_by_loop, spread
 from tinygrad_cnn.ops.unary import abs, sign
@@ -49,11 +49,11 @@ def vector_norm(x: Array, ord: Number = 2, dim: Dims = None, keepdim: bool = Fal
 def _gradient(g: Any, x: Any, out: Any, ord: Number, dim: Dims, keepdim: bool) -> Any:
     """0 where the norm or the element is 0, whatever the limit."""
     if ord == 0:
-        return zero(x)
+        return None
     if ord == 1:
         return spread(g, x.shape, dim, keepdim) * sign(x)
     if math.isinf(ord):
-        return shared_by_ties(g, abs(x), out, dim, keepdim) * sign(x)
+        return shared_by_ties(g, abs(x), out, dim, keepdim, nan=True) * sign(x)
     length = choose(out == 0, 1.0, out)
     scale = keep(g / (length if ord == 2 else length ** (ord - 1)), out != 0)
     power = x if ord == 2 else keep(choose(x == 0, 1.0, abs(x)) ** (ord - 1), x != 0) * sign(x)
