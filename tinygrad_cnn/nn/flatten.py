@@ -27,7 +27,7 @@ class Flatten(Module):
 
     def forward(self, input: Tensor) -> Any:
         """(N,C,H,W) -> (N,C*H*W) with the default dimensions."""
-        return input.flatten(self.start_dim, self.end_dim)  # type: ignore[attr-defined]  # from ops
+        return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
         """The dimensions."""
@@ -54,7 +54,7 @@ class Unflatten(Module):
 
     def forward(self, input: Tensor) -> Any:
         """(N,C*H*W) -> (N,C,H,W) with dim=1 and sizes (C,H,W)."""
-        return input.unflatten(self.dim, self.unflattened_size)  # type: ignore[attr-defined]  # from ops
+        return input.unflatten(self.dim, self.unflattened_size)
 
     def extra_repr(self) -> str:
         """The dimension and its parts."""

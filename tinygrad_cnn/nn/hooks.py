@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from tinygrad_cnn.autograd.graph import Edge, HookHandle, Node
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, as_tensor, wrap
@@ -188,19 +190,24 @@ def _run_pre_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
 class _Boundary(Node):
     """An identity in the graph at a module's edge, which shows the gradients that pass it to ``watch``."""
 
-    __slots__ = ("watch",)
+    __slots__ = ("complete", "watch")
 
     gives_fresh = False  # what goes in comes out
 
-    def __init__(self, tensors: Sequence[Tensor], watch: Callable[[tuple[Any, ...]], Sequence[Any]]) -> None:
+    def __init__(
+        self, tensors: Sequence[Tensor], watch: Callable[[tuple[Any, ...]], Sequence[Any]], complete: bool
+    ) -> None:
         edges: list[Edge | None] = [t._edge for t in tensors]
         super().__init__(edges, tuple((t._array.shape, t._array.dtype) for t in tensors))
         self.watch = watch
+        self.complete = complete  # whether a gradient that didn't arrive is shown as zeros, as PyTorch has it
 
     def name(self) -> str:
         return "BackwardHookFunctionBackward"
 
     def apply(self, gradients: list[Any], create_graph: bool) -> Sequence[Any]:
+        if self.complete:
+            gradients = [np.zeros(*m) if g is None else g for g, m in zip(gradients, self.metadata, strict=True)]
         seen = self.watch(tuple(None if g is None else as_tensor(g) for g in gradients))
         return [g if create_graph or g is None else as_array(g) for g in seen]
 
@@ -219,7 +226,7 @@ class _BackwardHooks:
 
     def at_input(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         self.count = len(args)
-        args, self.inputs = _watch(args, self.leave)
+        args, self.inputs = _watch(args, self.leave, complete=True)
         return args
 
     def at_output(self, result: Any) -> Any:
@@ -231,7 +238,7 @@ class _BackwardHooks:
             )
         results = result if isinstance(result, tuple) else (result,)
         length = len(results)
-        results, outputs = _watch(results, lambda gradients: self.enter(gradients, length))
+        results, outputs = _watch(results, lambda gradients: self.enter(gradients, length), complete=False)
         self.outputs = outputs or []
         return results if isinstance(result, tuple) else results[0]
 
@@ -276,17 +283,17 @@ class _BackwardHooks:
 
 
 def _watch(
-    values: tuple[Any, ...], watch: Callable[[tuple[Any, ...]], Sequence[Any]]
+    values: tuple[Any, ...], watch: Callable[[tuple[Any, ...]], Sequence[Any]], complete: bool
 ) -> tuple[tuple[Any, ...], list[int] | None]:
     """The values with their Tensors behind a boundary; and where those are, unless none requires a gradient."""
     places = [i for i, value in enumerate(values) if isinstance(value, Tensor)]
     tensors = [values[i] for i in places]
     if not mode.recording or all(t._edge is None for t in tensors):
         return values, None
-    node = _Boundary(tensors, watch)
+    node = _Boundary(tensors, watch, complete)
     watched = list(values)
     for index, (place, tensor) in enumerate(zip(places, tensors, strict=True)):
-        watched[place] = wrap(tensor._array, (node, index) if tensor._array.dtype.kind == "f" else None)
+        watched[place] = wrap(tensor._array, None if tensor._edge is None else (node, index))
         watched[place]._counter = tensor._counter
     if type(values) is tuple:
         return tuple(watched), places

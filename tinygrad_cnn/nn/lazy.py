@@ -11,7 +11,7 @@ from tinygrad_cnn import backend
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.backend import as_dtype, get_default_dtype
 from tinygrad_cnn.errors import GraphError, ShapeError, UnsupportedError
-from tinygrad_cnn.nn.parameter import Buffer, Parameter
+from tinygrad_cnn.nn.parameter import Parameter
 
 __all__ = ["LazyModuleMixin", "UninitializedBuffer", "UninitializedParameter"]
 
@@ -66,10 +66,11 @@ class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]  
         return memo[id(self)]  # type: ignore[no-any-return]  # what was put there just above
 
 
-class UninitializedBuffer(_Uninitialized, Buffer):
+class UninitializedBuffer(_Uninitialized):
     """A buffer whose shape isn't known yet."""
 
     cls_to_become = Tensor
+    _is_buffer = True
 
     def __init__(
         self, requires_grad: bool = False, device: object = None, dtype: object = None, persistent: bool = True

@@ -142,6 +142,8 @@ class Module(HookedModule, StatefulModule):
                 del place[name]
                 self._non_persistent_buffers_set.discard(name)
                 return
+        if name not in self.__dict__:
+            raise MissingAttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
@@ -313,9 +315,9 @@ class Module(HookedModule, StatefulModule):
             if module is not None:
                 yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
 
-    def modules(self) -> Iterator[Module]:
+    def modules(self, remove_duplicate: bool = True) -> Iterator[Module]:
         """The module itself and all descendants, each once."""
-        for _, module in self.named_modules():
+        for _, module in self.named_modules(remove_duplicate=remove_duplicate):
             yield module
 
     # --------------------------------------------------------------------------------------- changing
@@ -358,11 +360,11 @@ class Module(HookedModule, StatefulModule):
         return self._cast(wanted)
 
     def _cast(self, wanted: dtype) -> Self:
-        return self._apply(lambda t: t.to(wanted) if t.is_floating_point() else t)  # type: ignore[attr-defined]  # ops
+        return self._apply(lambda t: t.to(wanted) if t.is_floating_point() else t)
 
     def type(self, dst_type: Any) -> Self:
         """Convert all parameters and buffers to ``dst_type``."""
-        return self._apply(lambda t: t.type(dst_type))  # type: ignore[attr-defined]  # from ops
+        return self._apply(lambda t: t.type(dst_type))
 
     def float(self) -> Self:
         """Convert the floating parameters and buffers to float32."""

@@ -43,17 +43,26 @@ class Parameter(Tensor):
     __str__ = __repr__  # type: ignore[assignment]  # likewise
 
 
-class Buffer(Tensor):
+class _BufferType(type):
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
+
+
+class Buffer(Tensor, metaclass=_BufferType):
     """A Tensor that belongs to a Module's state but isn't learned, as batch norm's running mean.
 
-    Assigned to an attribute, it is registered; ``persistent=False`` keeps it out of the ``state_dict``.
+    Assigned to an attribute, it is registered; ``persistent=False`` keeps it out of the ``state_dict``. What is
+    made is a plain Tensor with a mark.
     """
 
-    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
-        _share(self, data)
-        self.persistent = persistent
-        if data is not None and data.requires_grad:
-            self.requires_grad_()
+    persistent: bool
+
+    def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Any:
+        """A new leaf on the memory of ``data``."""
+        buffer: Any = Tensor.__new__(Tensor)
+        _share(buffer, data)
+        buffer._is_buffer, buffer.persistent = True, persistent
+        return buffer.requires_grad_() if data is not None and data.requires_grad else buffer
 
 
 def _share(tensor: Tensor, data: Tensor | None) -> None:

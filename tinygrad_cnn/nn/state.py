@@ -186,7 +186,7 @@ class StatefulModule:
                 f"checkpoint but received {type(value)}"
             )
         if tensor.ndim == 0 and tuple(value.shape) == (1,):
-            value = value[0]  # type: ignore[index]  # indexing comes from ops. PyTorch 0.3 had no 0-d tensors
+            value = value[0]  # PyTorch 0.3 had no 0-d tensors
         if value.shape != tensor.shape:
             return (
                 f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in "

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from tinygrad_cnn.autograd.tensor import Tensor
+from tinygrad_cnn.errors import ShapeError
 from tinygrad_cnn.ops import matmul as ops
+from tinygrad_cnn.ops.einsum import einsum
 
-__all__ = ["linear"]
+__all__ = ["bilinear", "linear"]
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -17,3 +19,17 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         out = ops.matmul(input, weight)
         return out if bias is None else out + bias  # type: ignore[no-any-return]  # a Tensor for Tensors
     return ops.linear(input, weight, bias)  # type: ignore[no-any-return]  # a Tensor for Tensors
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input1 @ weight[o] @ input2`` for each output: (..., I), (..., J), weight (O, I, J), bias (O) -> (..., O)."""
+    if input1.shape[:-1] != input2.shape[:-1] or (input1.shape[-1:] + input2.shape[-1:]) != weight.shape[1:]:
+        raise ShapeError(
+            f"bilinear: expected inputs of shapes (..., {weight.shape[1]}) and (..., {weight.shape[2]}) that are equal "
+            f"but for the last dimension, got {tuple(input1.shape)} and {tuple(input2.shape)}"
+        )
+    out: Tensor = einsum(
+        "ni,oij,nj->no", input1.reshape(-1, weight.shape[1]), weight, input2.reshape(-1, weight.shape[2])
+    )
+    out = out.reshape(*input1.shape[:-1], weight.shape[0])
+    return out if bias is None else out + bias

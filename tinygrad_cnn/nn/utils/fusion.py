@@ -57,7 +57,7 @@ def fuse_conv_bn_weights(
     """The weight and bias of the fused layer; the filters lie in dimension 0, or in 1 if transposed."""
     with no_grad():
         mean: Any = bn_rm
-        scale: Any = (bn_rv + bn_eps) ** -0.5 * (1.0 if bn_w is None else bn_w)  # type: ignore[operator]  # from ops
+        scale: Any = (bn_rv + bn_eps) ** -0.5 * (1.0 if bn_w is None else bn_w)
         bias = ((0.0 if conv_b is None else conv_b) - mean) * scale + (0.0 if bn_b is None else bn_b)
         shape = [1] * conv_w.ndim
         shape[1 if transpose else 0] = -1
