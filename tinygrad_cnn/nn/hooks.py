@@ -9,7 +9,7 @@ import itertools
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,22 +22,16 @@ Hook = Callable[..., Any]
 Hooks = OrderedDict[int, Hook]
 
 
-class _Everywhere:
-    """The hooks that every module runs."""
+class _Everywhere(NamedTuple):
+    """A hook that every module runs."""
 
-    def __init__(self) -> None:
-        self.forward: Hooks = OrderedDict()
-        self.forward_pre: Hooks = OrderedDict()
-        self.backward: Hooks = OrderedDict()
-        self.backward_pre: Hooks = OrderedDict()
-        self.with_kwargs: dict[int, bool] = {}
-        self.always_called: dict[int, bool] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.forward or self.forward_pre or self.backward or self.backward_pre)
+    kind: str
+    hook: Hook
+    with_kwargs: bool = False
+    always_call: bool = False
 
 
-everywhere = _Everywhere()
+everywhere: dict[int, _Everywhere] = {}  # by handle; a module's call looks whether it is empty
 
 
 class HookedModule:
@@ -105,34 +99,40 @@ def _add(hooks: Hooks, hook: Hook, prepend: bool) -> HookHandle:
 
 def register_module_forward_pre_hook(hook: Hook) -> HookHandle:
     """Call ``hook(module, args)`` before the forward of every module."""
-    return _add(everywhere.forward_pre, hook, False)
+    return _add_everywhere(_Everywhere("forward_pre", hook))
 
 
 def register_module_forward_hook(hook: Hook, *, with_kwargs: bool = False, always_call: bool = False) -> HookHandle:
     """Call ``hook(module, args, output)`` after the forward of every module."""
-    handle = _add(everywhere.forward, hook, False)
-    if with_kwargs:
-        everywhere.with_kwargs[handle.id] = True
-    if always_call:
-        everywhere.always_called[handle.id] = True
-    return handle
+    return _add_everywhere(_Everywhere("forward", hook, with_kwargs, always_call))
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> HookHandle:
     """Call ``hook(module, grad_output)`` before the backward of every module."""
-    return _add(everywhere.backward_pre, hook, False)
+    return _add_everywhere(_Everywhere("backward_pre", hook))
 
 
 def register_module_full_backward_hook(hook: Hook) -> HookHandle:
     """Call ``hook(module, grad_input, grad_output)`` after the backward of every module."""
-    return _add(everywhere.backward, hook, False)
+    return _add_everywhere(_Everywhere("backward", hook))
+
+
+def _add_everywhere(entry: _Everywhere) -> HookHandle:
+    handle = HookHandle(everywhere)
+    everywhere[handle.id] = entry
+    return handle
+
+
+def _all_hooks(kind: str, own: Hooks) -> list[tuple[int, Hook]]:
+    """The hooks of one kind: first those of all modules, then a module's own."""
+    return [*((id, entry.hook) for id, entry in everywhere.items() if entry.kind == kind), *own.items()]
 
 
 # ---------------------------------------------------------------------------------------------- running
 def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """``module.forward(*args, **kwargs)`` with all hooks around it."""
-    with_kwargs = module._forward_hooks_with_kwargs.keys() | everywhere.with_kwargs.keys()
-    always = module._forward_hooks_always_called.keys() | everywhere.always_called.keys()
+    with_kwargs = module._forward_hooks_with_kwargs.keys() | {id for id, e in everywhere.items() if e.with_kwargs}
+    always = module._forward_hooks_always_called.keys() | {id for id, e in everywhere.items() if e.always_call}
     result: Any = None
     called: set[int] = set()
 
@@ -146,17 +146,17 @@ def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     try:
         args, kwargs = _run_pre_hooks(module, args, kwargs)
         boundary = None
-        backward_hooks = [*everywhere.backward.values(), *module._backward_hooks.values()]
-        backward_pre_hooks = [*everywhere.backward_pre.values(), *module._backward_pre_hooks.values()]
+        backward_hooks = [hook for _, hook in _all_hooks("backward", module._backward_hooks)]
+        backward_pre_hooks = [hook for _, hook in _all_hooks("backward_pre", module._backward_pre_hooks)]
         if backward_hooks or backward_pre_hooks:
             boundary = _BackwardHooks(module, backward_hooks, backward_pre_hooks)
             args = boundary.at_input(args)
         result = module.forward(*args, **kwargs)
-        for id, hook in [*everywhere.forward.items(), *module._forward_hooks.items()]:
+        for id, hook in _all_hooks("forward", module._forward_hooks):
             run_after(id, hook)
         return result if boundary is None else boundary.at_output(result)
     except Exception:
-        for id, hook in [*everywhere.forward.items(), *module._forward_hooks.items()]:
+        for id, hook in _all_hooks("forward", module._forward_hooks):
             if id in always and id not in called:
                 try:
                     run_after(id, hook)
@@ -170,7 +170,7 @@ def call_with_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def _run_pre_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    for id, hook in [*everywhere.forward_pre.items(), *module._forward_pre_hooks.items()]:
+    for id, hook in _all_hooks("forward_pre", module._forward_pre_hooks):
         if id in module._forward_pre_hooks_with_kwargs:
             changed = hook(module, args, kwargs)
             if changed is not None:

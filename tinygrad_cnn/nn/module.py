@@ -89,9 +89,10 @@ class Module(HookedModule, StatefulModule):
     # -------------------------------------------------------------------------------------- attributes
     def __getattr__(self, name: str) -> Any:
         fields = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            if kind in fields and name in fields[kind]:
-                return fields[kind][name]
+        if "_modules" in fields:  # __init__ has run
+            for place in (fields["_parameters"], fields["_modules"], fields["_buffers"]):
+                if name in place:
+                    return place[name]
         raise MissingAttributeError(f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
