@@ -116,6 +116,8 @@ def _places(shape: tuple[int, ...], dim: int) -> Array:
 @_topk.check
 def _(input: Array, k: int, dim: int, largest: bool, sorted: bool) -> None:
     axis = check_dim(dim, input.ndim, "topk")
+    if input.dtype == np.bool_:
+        raise UnsupportedError("topk: does not support bool; convert with .int()")
     if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
         raise ShapeError(f"topk: selected index k out of range: k={k}, dimension {dim} of shape {input.shape}")
 
@@ -160,7 +162,7 @@ def _ranked(name: str, grad_name: str, find: Any, doc: str) -> Any:
     @differentiable(name=name, grad_name=grad_name, residuals=("indices",))
     def op(input: Array, dim: int = -1, keepdim: bool = False, k: int = 1) -> tuple[Array, Array]:
         axis = check_dim(dim, input.ndim, name)
-        if input.dtype == np.bool_:
+        if input.dtype == np.bool_ and name != "mode":
             raise UnsupportedError(f"{name}: not implemented for bool; convert with .int()")
         check_not_empty(input.shape, dim, name)
         if not input.ndim:
@@ -193,7 +195,8 @@ def _find_mode(input: Array, dim: int, k: int) -> Array:
     order = _order(input, dim, False)
     ordered, places = np.take_along_axis(input, order, dim), _places(input.shape, dim)
     starts = np.ones(input.shape, bool)
-    starts[(slice(None),) * dim + (slice(1, None),)] = np.diff(ordered, axis=dim) != 0
+    before = (slice(None),) * dim
+    starts[(*before, slice(1, None))] = ordered[(*before, slice(1, None))] != ordered[(*before, slice(None, -1))]
     run = places - np.maximum.accumulate(np.where(starts, places, 0), dim)  # how often it came so far, less one
     return np.take_along_axis(order, run.argmax(dim, keepdims=True), dim).squeeze(dim)
 
