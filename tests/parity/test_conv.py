@@ -285,7 +285,7 @@ def test_layers(layer):
     assert list(ours.state_dict()) == list(theirs.state_dict())
     for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert mine.shape == its.shape
-        assert not mine.detach().numpy().all() == 0
+        assert mine.detach().numpy().any()
         mine.data[...] = tg.tensor(its.detach().numpy())
     compare(lambda T, x: (theirs if T is torch else ours)(x), array(*shape, dtype=np.float32))
 
@@ -316,7 +316,7 @@ def test_lazy_layers(name, plain, shape):
     x = array(*shape, dtype=np.float32)
     their, our = theirs(torch.tensor(x)), ours(tg.tensor(x))
     assert tuple(our.shape) == tuple(their.shape)
-    assert type(ours) == getattr(tg.nn, plain)
+    assert type(ours) is getattr(tg.nn, plain)
     assert repr(ours) == repr(theirs)
     assert [(k, tuple(v.shape)) for k, v in ours.state_dict().items()] == [
         (k, tuple(v.shape)) for k, v in theirs.state_dict().items()

@@ -45,7 +45,7 @@ def weight_grad(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarray:
             block = g[images, rows]
             runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
             total += np.einsum("nyxrij,nyxr->ijr", windows[:, rows], runs)
-    return total.reshape(kh * kw, repeat, f).sum(axis=1)
+    return np.asarray(total.reshape(kh * kw, repeat, f).sum(axis=1))
 
 
 def scatter(g: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:

@@ -23,4 +23,5 @@ def workspace(name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if held is None or held.size < size:
         held = np.empty(size, np.uint8)
         setattr(_held, name, held)
-    return held[:size].view(dtype).reshape(shape)
+    scratch: np.ndarray = held[:size].view(dtype).reshape(shape)
+    return scratch

@@ -8,6 +8,7 @@ from tinygrad_cnn.nn.conv import *
 from tinygrad_cnn.nn.distance import *
 from tinygrad_cnn.nn.dropout import *
 from tinygrad_cnn.nn.flatten import *
+from tinygrad_cnn.nn.fold import *
 from tinygrad_cnn.nn.lazy import *
 from tinygrad_cnn.nn.linear import *
 from tinygrad_cnn.nn.loss import *

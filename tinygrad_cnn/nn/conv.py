@@ -1,4 +1,4 @@
-"""Convolution layers, and the windows that they are made of as layers of their own."""
+"""Convolution layers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ __all__ = [
     "Conv2d",
     "ConvTranspose1d",
     "ConvTranspose2d",
-    "Fold",
     "LazyConv1d",
     "LazyConv2d",
     "LazyConvTranspose1d",
     "LazyConvTranspose2d",
-    "Unfold",
 ]
 
 Ints = int | Sequence[int]
@@ -174,11 +172,10 @@ class _Conv(_ConvNd):
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         convolve = F.conv1d if self.dims == 1 else F.conv2d
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = 0
-        return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+        if self.padding_mode == "zeros":
+            return convolve(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+        input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+        return convolve(input, weight, bias, self.stride, 0, self.dilation, self.groups)
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve a batch, or a single image."""
@@ -406,48 +403,3 @@ class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
     """A ConvTranspose2d that takes ``in_channels`` from its first input, and then is a ConvTranspose2d."""
 
     cls_to_become = ConvTranspose2d
-
-
-# ----------------------------------------------------------------------------------------------- windows
-class Unfold(Module):
-    """Write each window of images as a column: (N,C,H,W) -> (N, C*KH*KW, windows). See ``functional.unfold``."""
-
-    def __init__(self, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
-
-    def forward(self, input: Tensor) -> Tensor:
-        """im2col."""
-        return F.unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, stride={self.stride}"
-
-
-class Fold(Module):
-    """Add columns up to images: (N, C*KH*KW, windows) -> (N, C, *output_size). See ``functional.fold``."""
-
-    def __init__(
-        self, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
-    ) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
-
-    def forward(self, input: Tensor) -> Tensor:
-        """col2im."""
-        return F.fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
-
-    def extra_repr(self) -> str:
-        """The settings."""
-        return (
-            f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
-            f"padding={self.padding}, stride={self.stride}"
-        )

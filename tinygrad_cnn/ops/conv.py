@@ -1,8 +1,8 @@
-"""Convolutions, and the windows that they are made of.
+"""Convolutions.
 
 conv2d, conv_transpose2d and conv2d_weight_grad are linear in each input, and each is the gradient of the others: the
 sum over all places where a filter lies on an image of pixel * filter value * upstream, seen from three sides. So
-derivatives of any order stay in the family. The same holds for the pair im2col and col2im.
+derivatives of any order stay in the family.
 
 These ops are strict: batches of 2-D images, settings as pairs. ``nn.functional.conv`` has PyTorch's forms.
 """
@@ -19,8 +19,8 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import conv as kernels
-from tinygrad_cnn.kernels import windows
 from tinygrad_cnn.kernels.windows import Pair
+from tinygrad_cnn.ops.unfold import check_settings, count_windows, places, sample_settings
 
 __all__: list[str] = []  # the public forms are in nn.functional
 
@@ -106,40 +106,6 @@ def _crop(x: Any, size: Pair) -> Any:
     return x if tuple(x.shape[2:]) == tuple(size) else x[:, :, : size[0], : size[1]]
 
 
-# ------------------------------------------------------------------------------------------------- windows
-@differentiable(grad_name="Im2ColBackward0")
-def im2col(
-    input: Array, kernel_size: Pair, dilation: Pair = (1, 1), padding: Pair = (0, 0), stride: Pair = (1, 1)
-) -> Array:
-    """Each window of the images (N,C,H,W) as a column: (N, C*KH*KW, windows)."""
-    return windows.im2col(input, kernel_size, stride, padding, dilation)
-
-
-im2col.gradients(
-    input=lambda g, input_shape, kernel_size, dilation, padding, stride: col2im(
-        g, input_shape[2:], kernel_size, dilation, padding, stride
-    )
-)
-
-
-@differentiable(grad_name="Col2ImBackward0")
-def col2im(
-    input: Array,
-    output_size: Pair,
-    kernel_size: Pair,
-    dilation: Pair = (1, 1),
-    padding: Pair = (0, 0),
-    stride: Pair = (1, 1),
-) -> Array:
-    """Add columns (N, C*KH*KW, windows) up to the images (N,C,*output_size) that im2col would have read them from."""
-    return windows.col2im(input, output_size, kernel_size, stride, padding, dilation)
-
-
-col2im.gradients(
-    input=lambda g, kernel_size, dilation, padding, stride: im2col(g, kernel_size, dilation, padding, stride)
-)
-
-
 # ------------------------------------------------------------------------------------------------ refusals
 def check_convolution(
     op: str,
@@ -210,18 +176,6 @@ def check_convolution(
     )
 
 
-def check_settings(op: str, stride: tuple[int, ...], padding: tuple[int, ...], dilation: tuple[int, ...]) -> None:
-    """Raise ShapeError unless strides and dilations are positive and no padding is negative."""
-    if min(stride) <= 0:
-        raise ShapeError(
-            f"{op}: non-positive stride is not supported (stride should be greater than zero), got {stride}"
-        )
-    if min(padding) < 0:
-        raise ShapeError(f"{op}: negative padding is not supported (padding should be non-negative), got {padding}")
-    if min(dilation) <= 0:
-        raise ShapeError(f"{op}: dilation should be greater than zero, got {dilation}")
-
-
 @conv2d.check
 def _(
     input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
@@ -248,81 +202,32 @@ def _(
         )
 
 
-def check_windows(op: str, dtype: np.dtype, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """What im2col and col2im refuse alike."""
-    if dtype.kind in "iu":
-        raise UnsupportedError(f"{op}: not implemented for {DTYPES[dtype]}; convert with .float()")
-    if min(kernel_size) <= 0:
-        raise ShapeError(f"{op}: kernel size should be greater than zero, got {kernel_size}")
-    check_settings(op, stride, padding, dilation)
-
-
-@im2col.check
-def _(input: Array, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> None:
-    check_windows("unfold", input.dtype, kernel_size, stride, padding, dilation)
-    if input.ndim != 4 or 0 in input.shape[1:]:
-        raise ShapeError(
-            "unfold: Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions "
-            f"for input, but got: {list(input.shape)}"
-        )
-    out = windows.output_sizes(input.shape[2:], kernel_size, stride, padding, dilation)
-    if min(out) < 1:
-        raise ShapeError(
-            f"unfold: Given input with spatial size {input.shape[2:]}, kernel_size={kernel_size}, dilation={dilation}, "
-            f"padding={padding}, calculated shape of the array of sliding blocks as {out}, but its components must be "
-            "at least one"
-        )
-
-
-@col2im.check
-def _(input: Array, output_size: Pair, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> None:
-    check_windows("fold", input.dtype, kernel_size, stride, padding, dilation)
-    if input.ndim != 3 or 0 in input.shape[1:]:
-        raise ShapeError(
-            "fold: Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions "
-            f"for input, but got: {list(input.shape)}"
-        )
-    if input.shape[1] % (kernel_size[0] * kernel_size[1]):
-        raise ShapeError(
-            "fold: Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
-            f"input.size(1)={input.shape[1]} and kernel_size={kernel_size}"
-        )
-    out = windows.output_sizes(output_size, kernel_size, stride, padding, dilation)
-    if min(out) < 1 or out[0] * out[1] != input.shape[2]:
-        raise ShapeError(
-            f"fold: Given output_size={output_size}, kernel_size={kernel_size}, dilation={dilation}, "
-            f"padding={padding}, stride={stride}, expected size of input's dimension 2 to match the calculated number "
-            f"of sliding blocks {out[0]} * {out[1]} = {out[0] * out[1]}, but got input.size(2)={input.shape[2]}"
-        )
-
-
 # ------------------------------------------------------------------------------------ samples and references
-def _sample_setting(draw: Any) -> tuple[dict[str, Any], dict[str, tuple[int, ...]]]:
+Index = tuple[int, ...]
+
+
+def _sample_settings(draw: Any) -> tuple[dict[str, Any], dict[str, Index]]:
     """Settings, and the shapes of images, filters and results that go with them."""
-    high, wide = draw.window(max_out=2), draw.window(max_out=2)
-    groups, n = draw.integer(1, 2), draw.integer(1, 2)
-    c, f = draw.integer(1, 2), draw.integer(1, 2)
-    settings: dict[str, Any] = {
-        name: (getattr(high, name), getattr(wide, name)) for name in ("stride", "padding", "dilation")
-    }
-    shapes = dict(
-        images=(n, groups * c, high.size, wide.size),
-        filters=(groups * f, c, high.kernel, wide.kernel),
-        results=(n, groups * f, high.out, wide.out),
+    settings, pairs = sample_settings(draw)
+    groups, n, c, f = (draw.integer(1, 2) for _ in range(4))
+    shapes: dict[str, Index] = dict(
+        images=(n, groups * c, *pairs["size"]),
+        filters=(groups * f, c, *pairs["kernel"]),
+        results=(n, groups * f, *pairs["out"]),
     )
     return dict(**settings, groups=groups), shapes
 
 
 @conv2d.samples
 def _(draw: Any) -> dict[str, Any]:
-    settings, shapes = _sample_setting(draw)
+    settings, shapes = _sample_settings(draw)
     bias = draw.array(shapes["filters"][:1]) if draw.boolean() else None
     return dict(input=draw.array(shapes["images"]), weight=draw.array(shapes["filters"]), bias=bias, **settings)
 
 
 @conv_transpose2d.samples
 def _(draw: Any) -> dict[str, Any]:
-    settings, shapes = _sample_setting(draw)
+    settings, shapes = _sample_settings(draw)
     size = shapes["images"][2:]
     if draw.boolean():  # an output_padding as large as PyTorch allows, beyond the stride
         size = tuple(s + d for s, d in zip(size, settings["dilation"], strict=True))
@@ -333,62 +238,30 @@ def _(draw: Any) -> dict[str, Any]:
 
 @conv2d_weight_grad.samples
 def _(draw: Any) -> dict[str, Any]:
-    settings, shapes = _sample_setting(draw)
+    settings, shapes = _sample_settings(draw)
     images, results = draw.array(shapes["images"]), draw.array(shapes["results"])
     return dict(input=images, upstream=results, kernel_size=shapes["filters"][2:], **settings)
-
-
-@im2col.samples
-def _(draw: Any) -> dict[str, Any]:
-    settings, shapes = _sample_setting(draw)
-    del settings["groups"]
-    return dict(input=draw.array(shapes["images"]), kernel_size=shapes["filters"][2:], **settings)
-
-
-@col2im.samples
-def _(draw: Any) -> dict[str, Any]:
-    settings, shapes = _sample_setting(draw)
-    del settings["groups"]
-    (n, c, h, w), (kh, kw), (oh, ow) = shapes["images"], shapes["filters"][2:], shapes["results"][2:]
-    columns = draw.array((n, c * kh * kw, oh * ow))
-    return dict(input=columns, output_size=(h, w), kernel_size=(kh, kw), **settings)
-
-
-Index = tuple[int, ...]
-
-
-def _places(
-    size: Pair, out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> Iterator[tuple[Index, Index, Index]]:
-    """(result pixel, kernel position, image pixel) wherever a window's position lies on the image."""
-    for y, x, i, j in product(range(out[0]), range(out[1]), range(kernel[0]), range(kernel[1])):
-        row = y * stride[0] + i * dilation[0] - padding[0]
-        column = x * stride[1] + j * dilation[1] - padding[1]
-        if 0 <= row < size[0] and 0 <= column < size[1]:
-            yield (y, x), (i, j), (row, column)
 
 
 def _meetings(
     images: Index, filters: Index, results: Index, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Iterator[tuple[Index, Index, Index]]:
     """The index in the images, filters and results of every product that a convolution sums, from their shapes."""
+    size, out, kernel = ((shape[2], shape[3]) for shape in (images, results, filters))
     for n, f, c in product(range(images[0]), range(filters[0]), range(filters[1])):
         group = f // (filters[0] // groups)
-        for y, i, row in _places(images[2:], results[2:], filters[2:], stride, padding, dilation):
-            yield (n, group * filters[1] + c, *row), (f, c, *i), (n, f, *y)
+        for pixel, position, place in places(size, out, kernel, stride, padding, dilation):
+            yield (n, group * filters[1] + c, *place), (f, c, *position), (n, f, *pixel)
 
 
 @conv2d.reference
 def _(
     input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    size = [
-        (s + 2 * p - d * (k - 1) - 1) // t + 1
-        for s, p, d, k, t in zip(input.shape[2:], padding, dilation, weight.shape[2:], stride, strict=True)
-    ]
-    out = np.zeros((len(input), len(weight), *size))
-    for i, w, o in _meetings(input.shape, weight.shape, out.shape, stride, padding, dilation, groups):
-        out[o] += input[i] * weight[w]
+    (n, _, h, w), (f, _, kh, kw) = input.shape, weight.shape
+    out = np.zeros((n, f, *count_windows((h, w), (kh, kw), stride, padding, dilation)))
+    for i, k, o in _meetings(input.shape, weight.shape, out.shape, stride, padding, dilation, groups):
+        out[o] += input[i] * weight[k]
     return out if bias is None else out + bias.reshape(-1, 1, 1)
 
 
@@ -404,8 +277,8 @@ def _(
     groups: int,
 ) -> Array:
     out = np.zeros((len(input), weight.shape[1] * groups, *size))
-    for o, w, i in _meetings(out.shape, weight.shape, input.shape, stride, padding, dilation, groups):
-        out[o] += input[i] * weight[w]
+    for o, k, i in _meetings(out.shape, weight.shape, input.shape, stride, padding, dilation, groups):
+        out[o] += input[i] * weight[k]
     return out if bias is None else out + bias.reshape(-1, 1, 1)
 
 
@@ -414,31 +287,6 @@ def _(
     input: Array, upstream: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
     out = np.zeros((upstream.shape[1], input.shape[1] // groups, *kernel_size))
-    for i, w, o in _meetings(input.shape, out.shape, upstream.shape, stride, padding, dilation, groups):
-        out[w] += input[i] * upstream[o]
+    for i, k, o in _meetings(input.shape, out.shape, upstream.shape, stride, padding, dilation, groups):
+        out[k] += input[i] * upstream[o]
     return out
-
-
-@im2col.reference
-def _(input: Array, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> Array:
-    out = [
-        (s + 2 * p - d * (k - 1) - 1) // t + 1
-        for s, p, d, k, t in zip(input.shape[2:], padding, dilation, kernel_size, stride, strict=True)
-    ]
-    columns = np.zeros((*input.shape[:2], *kernel_size, *out))
-    for y, i, row in _places(input.shape[2:], (out[0], out[1]), kernel_size, stride, padding, dilation):
-        columns[(..., *i, *y)] = input[(..., *row)]
-    return columns.reshape(len(input), -1, out[0] * out[1])
-
-
-@col2im.reference
-def _(input: Array, output_size: Pair, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> Array:
-    out = [
-        (s + 2 * p - d * (k - 1) - 1) // t + 1
-        for s, p, d, k, t in zip(output_size, padding, dilation, kernel_size, stride, strict=True)
-    ]
-    columns = input.reshape(len(input), -1, *kernel_size, *out)
-    images = np.zeros((*columns.shape[:2], *output_size))
-    for y, i, row in _places(output_size, (out[0], out[1]), kernel_size, stride, padding, dilation):
-        images[(..., *row)] += columns[(..., *i, *y)]
-    return images

@@ -10,6 +10,7 @@ from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
 from tinygrad_cnn.nn.functional.pool import ints
 from tinygrad_cnn.ops import conv as ops
 from tinygrad_cnn.ops.shape import squeeze, unsqueeze
+from tinygrad_cnn.ops.unfold import col2im, im2col
 
 __all__ = ["conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d", "fold", "unfold"]
 
@@ -108,9 +109,8 @@ def unfold(input: Tensor, kernel_size: Ints, dilation: Ints = 1, padding: Ints =
     """
     _check_tensors("unfold", input=input)
     settings = _window_settings("unfold", kernel_size, dilation, padding, stride)
-    if input.ndim == 3:
-        return squeeze(ops.im2col(unsqueeze(input, 0), *settings), 0)
-    return ops.im2col(input, *settings)
+    columns: Tensor = im2col(unsqueeze(input, 0) if input.ndim == 3 else input, *settings)
+    return squeeze(columns, 0) if input.ndim == 3 else columns
 
 
 def fold(
@@ -125,9 +125,8 @@ def fold(
     _check_tensors("fold", input=input)
     settings = _window_settings("fold", kernel_size, dilation, padding, stride)
     size = _exactly_two("fold", "output_size", output_size)
-    if input.ndim == 2:
-        return squeeze(ops.col2im(unsqueeze(input, 0), size, *settings), 0)
-    return ops.col2im(input, size, *settings)
+    images: Tensor = col2im(unsqueeze(input, 0) if input.ndim == 2 else input, size, *settings)
+    return squeeze(images, 0) if input.ndim == 2 else images
 
 
 # ------------------------------------------------------------------------------------------------- helpers
@@ -242,7 +241,8 @@ def _transpose(
 
 def _one_row(op: Any, input: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
     """A convolution in one dimension is one of images with a single row."""
-    return squeeze(op(unsqueeze(input, 2), unsqueeze(weight, 2), bias, *settings), 2)
+    out: Tensor = squeeze(op(unsqueeze(input, 2), unsqueeze(weight, 2), bias, *settings), 2)
+    return out
 
 
 def _exactly_two(op: str, name: str, value: Ints) -> tuple[int, ...]:
