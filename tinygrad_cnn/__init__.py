@@ -41,6 +41,7 @@ from tinygrad_cnn.ops.compare import *
 from tinygrad_cnn.ops.convert import *
 from tinygrad_cnn.ops.counting import *
 from tinygrad_cnn.ops.create import *
+from tinygrad_cnn.ops.distance import *
 from tinygrad_cnn.ops.einsum import *
 from tinygrad_cnn.ops.elementwise import *
 from tinygrad_cnn.ops.extrema import *

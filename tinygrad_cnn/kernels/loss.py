@@ -17,6 +17,6 @@ def softmax_cross_entropy(rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndar
 
 def softmax_cross_entropy_grad(probabilities: np.ndarray, labels: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """(softmax - one-hot) times a factor for each row."""
-    out = probabilities * factors[:, None]
+    out: np.ndarray = probabilities * factors[:, None]
     out[np.arange(len(out)), labels] -= factors
     return out

@@ -120,7 +120,7 @@ class _BatchNorm(_NormBase):
         self._check_input_dim(input)
         momentum = self.momentum or 0.0
         if self.training and self.num_batches_tracked is not None and self.track_running_stats:
-            self.num_batches_tracked += 1  # type: ignore[operator]  # from ops
+            self.num_batches_tracked += 1
             if self.momentum is None:
                 momentum = 1.0 / float(self.num_batches_tracked)  # the average over all batches
         by_batch = self.training or (self.running_mean is None and self.running_var is None)
@@ -261,7 +261,7 @@ class _InstanceNorm(_NormBase):
                 stacklevel=2,
             )
         out = F.instance_norm(
-            input.unsqueeze(0) if unbatched else input,  # type: ignore[attr-defined]  # from ops
+            input.unsqueeze(0) if unbatched else input,
             self.running_mean,
             self.running_var,
             self.weight,

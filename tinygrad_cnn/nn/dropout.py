@@ -61,7 +61,7 @@ class Dropout3d(_Dropout):
 
 
 class AlphaDropout(_Dropout):
-    """Set elements to SELU's floor with probability ``p``, and keep mean and variance. Source: Klambauer et al. 2017."""
+    """Set elements to SELU's floor with probability ``p``, keep mean and variance. Source: Klambauer et al. 2017."""
 
     _function = staticmethod(F.alpha_dropout)
 

@@ -74,7 +74,7 @@ class Embedding(Module):
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with no_grad():
-                self.weight[self.padding_idx] = 0  # type: ignore[index]  # from ops
+                self.weight[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Any:
         """Indices (*) -> vectors (*, embedding_dim)."""
@@ -107,7 +107,7 @@ class Embedding(Module):
         """An Embedding on a given table (V,E), not learned any more unless ``freeze=False``."""
         if embeddings.ndim != 2:
             raise ContradictionError(
-                f"Embedding.from_pretrained: Embeddings parameter is expected to be 2-dimensional, got {embeddings.ndim}"
+                f"from_pretrained: Embeddings parameter is expected to be 2-dimensional, got shape {embeddings.shape}"
             )
         rows, columns = embeddings.shape
         return cls(

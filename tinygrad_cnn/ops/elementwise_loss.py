@@ -83,7 +83,7 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     """The squared difference."""
     difference = input - target
     if reduction == "none":
-        return np.multiply(difference, difference, out=difference if difference.ndim else None)
+        return np.asarray(difference * difference)
     flat = difference.reshape(-1) if difference.flags.c_contiguous else difference.ravel("K")
     return np.asarray(np.dot(flat, flat) / input.dtype.type(input.size if reduction == "mean" else 1))
 

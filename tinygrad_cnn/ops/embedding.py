@@ -20,7 +20,7 @@ def embedding(weight: Array, input: Array, *, padding_idx: int = -1, scale_grad_
 
     Row ``padding_idx`` gets no gradient; ``scale_grad_by_freq`` divides a row's by how often it was picked.
     """
-    return weight[input]
+    return np.take(weight, input, axis=0)
 
 
 @differentiable
@@ -60,7 +60,7 @@ def _(weight: Array, input: Array, *, padding_idx: int, scale_grad_by_freq: bool
         raise ShapeError(f"embedding: 'weight' must be 2-D (rows, features), got shape {weight.shape}")
     if input.dtype not in (np.int64, np.int32):
         raise DTypeError(
-            f"embedding: input expected indices of dtype int64 or int32, got {DTYPES[input.dtype]}; convert with .long()"
+            f"embedding: input expected indices of dtype int64 or int32, got {DTYPES[input.dtype]}; use .long()"
         )
     outside = (input < 0) | (input >= len(weight))
     if outside.any():

@@ -93,7 +93,7 @@ def _reduce_shares(losses: Array, shares: Array, reduction: str, shape: tuple[in
 def pick_class(input: Array, labels: Array) -> Array:
     """For scores (N,C,*) and as many labels as positions, in one row: the scores of the labels, in one row."""
     rows = rows_of(input)
-    return rows[np.arange(len(rows)), labels]
+    return np.asarray(rows[np.arange(len(rows)), labels])
 
 
 @differentiable
@@ -240,7 +240,7 @@ def _(input: Array, target: Array, weight: Array | None, *, ignore_index: int, r
 def _(input: Array, target: Array, weight: Array | None, *, ignore_index: int, reduction: str) -> Array:
     logs = np.empty(input.shape)
     for n, *rest in _positions(input.shape):
-        total = math.fsum(math.exp(x) for x in input[n, :, *rest])
-        for c in range(input.shape[1]):
-            logs[n, c, *rest] = input[n, c, *rest] - math.log(total)
+        scores = [input[n, c, *rest] for c in range(input.shape[1])]
+        for c, score in enumerate(scores):
+            logs[n, c, *rest] = score - math.log(math.fsum(map(math.exp, scores)))
     return _loop_loss(logs, target, weight, ignore_index, reduction)

@@ -13,7 +13,7 @@ from tinygrad_cnn.nn.functional.loss import check_tensors, reduced, reduction_of
 from tinygrad_cnn.ops.activation import logsigmoid
 from tinygrad_cnn.ops.distance import pairwise_distance
 from tinygrad_cnn.ops.elementwise import where
-from tinygrad_cnn.ops.extrema import minimum
+from tinygrad_cnn.ops.combine import minimum
 from tinygrad_cnn.ops.loss import check_labels
 
 __all__ = [
@@ -146,7 +146,7 @@ def triplet_margin_with_distance_loss(
     if not anchor.ndim == positive.ndim == negative.ndim:
         raise ShapeError(
             "triplet_margin_loss: The anchor, positive, and negative tensors are expected to have the same number of "
-            f"dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
+            f"dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D"
         )
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
@@ -175,8 +175,8 @@ def multi_margin_loss(
         raise ArgumentError(f"multi_margin_loss: only p == 1 and p == 2 supported, got {p}")
     if weight is not None and weight.ndim != 1:
         raise ArgumentError(f"multi_margin_loss: weight must be one-dimensional, got {weight.ndim} dimensions")
-    lone = input.ndim == 1
-    scores, labels = input.reshape((-1, input.shape[-1])), target.reshape((-1,))
+    lone = input.ndim <= 1
+    scores, labels = input.reshape((1, -1)) if lone else input, target.reshape((-1,))
     if labels.shape[0] != scores.shape[0]:
         raise ShapeError(f"multi_margin_loss: inconsistent target size {tuple(target.shape)} for {tuple(input.shape)}")
     _check_class_labels("multi_margin_loss", scores, labels, weight)

@@ -46,6 +46,8 @@ def batch_norm(
     tensor([[-1.0000],
             [ 1.0000]])
     """
+    if not input.numel():  # nothing to take statistics of
+        return _through_empty(input, weight, bias)
     _check_running("batch_norm", input, running_mean, running_var)
     if not training:
         if eps < 0:
@@ -53,7 +55,7 @@ def batch_norm(
         if running_mean is None:
             raise GraphError("batch_norm: running_mean must be defined in evaluation mode")
         return _by_running_statistics(input, running_mean, running_var, weight, bias, eps)
-    count = input.numel() // max(input.shape[1], 1)
+    count = input.numel() // input.shape[1]
     if count == 1:
         raise ArgumentError(
             f"batch_norm: Expected more than 1 value per channel when training, got input size {input.shape}; use a "
@@ -65,8 +67,15 @@ def batch_norm(
         return ops.batch_norm(input, weight, bias, eps=eps)
     out, mean, var = ops.batch_norm.with_residuals(input, weight, bias, eps=eps)
     _move_towards(running_mean, mean, momentum)
-    _move_towards(running_var, var * (count / (count - 1)) if count else var, momentum)
+    _move_towards(running_var, var * (count / (count - 1)), momentum)
     return out
+
+
+def _through_empty(input: Any, weight: Any, bias: Any) -> Any:
+    """An input without elements as it is, but with weight and bias in its graph."""
+    out = input.clone()
+    out = out if weight is None else out * weight.sum()
+    return out if bias is None else out + bias.sum()
 
 
 def _check_running(op: str, input: Any, running_mean: Any, running_var: Any) -> None:
