@@ -13,6 +13,7 @@ import numpy as np
 
 Array = np.ndarray
 Pair = tuple[int, int]
+_CHUNK = 1 << 19  # bytes of input that are pooled at once: with the scratch, they stay in the second-level cache
 
 
 def pooled_side(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -61,6 +62,16 @@ def _padded(x: Array, canvas: Sequence[int], padding: Pair, value: float) -> Arr
     return result
 
 
+def _chunks(x: Array) -> Iterator[slice]:
+    """Parts of the first dimension that are small enough for the cache, scratch included."""
+    if x.ndim < 3:
+        yield slice(None)
+        return
+    step = max(1, _CHUNK // max(x[:1].nbytes, 1))
+    for begin in range(0, len(x), step):
+        yield slice(begin, begin + step)
+
+
 # ------------------------------------------------------------------------------------------ max pooling
 def max_pool2d(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, locate: bool
@@ -68,44 +79,46 @@ def max_pool2d(
     """The largest element of each window and, if ``locate``, its position in the window (0 is top left)."""
     out = pooled_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    padded = _padded(x, _canvas(x.shape, out, kernel, stride, padding, dilation), padding, lowest)
-    if not locate:
-        return _largest(padded, out, kernel, stride, dilation), None
-    views = _positions(padded, out, kernel, stride, dilation)
-    best = next(views).copy(order="K")
-    position = np.zeros_like(best, dtype=np.min_scalar_type(kernel[0] * kernel[1] - 1))
-    for k, view in enumerate(views, 1):
-        larger = view > best
-        np.maximum(best, view, out=best)
-        np.maximum(position, np.multiply(larger.view(np.uint8), position.dtype.type(k)), out=position)  # k only grows
-    unsettled = ~np.isfinite(best) if x.dtype.kind == "f" else best == lowest
-    if unsettled.any():
-        _settle(position, np.nonzero(unsettled), x, kernel, stride, padding, dilation)
+    canvas = _canvas(x.shape, out, kernel, stride, padding, dilation)
+    best = np.empty_like(x, shape=(*x.shape[:-2], *out))
+    position = np.zeros_like(best, dtype=np.min_scalar_type(kernel[0] * kernel[1] - 1)) if locate else None
+    for part in _chunks(x):
+        padded = _padded(x[part], canvas, padding, lowest)
+        if position is None:
+            _largest(padded, kernel, stride, dilation, best[part])
+        else:
+            _locate(_positions(padded, out, kernel, stride, dilation), best[part], position[part])
+    if position is not None:
+        unsettled = ~np.isfinite(best) if x.dtype.kind == "f" else best == lowest
+        if unsettled.any():
+            _settle(position, np.nonzero(unsettled), x, kernel, stride, padding, dilation)
     return best, position
 
 
-def _largest(x: Array, out: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Array:
-    """The largest element of each window: along the rows first, then along the columns of what is left."""
-    if kernel[0] * kernel[1] <= 4:
-        rows, columns = x, kernel
-    else:
-        rows, columns = (
-            _largest_of(_positions(x, (x.shape[-2], out[1]), (1, kernel[1]), (1, stride[1]), dilation)),
-            (kernel[0], 1),
-        )
-        stride = (stride[0], 1)
-    return _largest_of(_positions(rows, out, columns, stride, dilation))
+def _locate(views: Iterator[Array], best: Array, position: Array) -> None:
+    """Fill ``best`` with the largest of the views and ``position`` with the number of the first that has it."""
+    best[...] = next(views)
+    larger = np.empty_like(best, dtype=bool)
+    number = np.empty_like(position)
+    for k, view in enumerate(views, 1):
+        np.greater(view, best, out=larger)
+        np.maximum(best, view, out=best)
+        np.multiply(larger.view(np.uint8), position.dtype.type(k), out=number)
+        np.maximum(position, number, out=position)  # k only grows
 
 
-def _largest_of(views: Iterator[Array]) -> Array:
+def _largest(x: Array, kernel: Pair, stride: Pair, dilation: Pair, best: Array) -> None:
+    """Fill ``best`` with the largest element of each window, without asking where it was."""
+    height, width = best.shape[-2:]
+    if min(kernel) > 1 and kernel != (2, 2):  # along the rows first, then along the columns of what is left
+        rows = np.empty_like(best, shape=(*x.shape[:-1], width))
+        _largest(x, (1, kernel[1]), (1, stride[1]), dilation, rows)
+        x, kernel, stride = rows, (kernel[0], 1), (stride[0], 1)
+    views = _positions(x, (height, width), kernel, stride, dilation)
     first = next(views)
-    second = next(views, None)
-    if second is None:
-        return first.copy(order="K")
-    best: Array = np.maximum(first, second)
+    np.maximum(first, next(views, first), out=best)
     for view in views:
         np.maximum(best, view, out=best)
-    return best
 
 
 def _settle(
@@ -169,18 +182,18 @@ def put_in_windows(
     out = position.shape[-2:]
     canvas = _canvas(size, out, kernel, stride, padding, dilation)
     disjoint = all(d * (k - 1) < s for k, s, d in zip(kernel, stride, dilation, strict=True))
-    covered = disjoint and kernel == stride and canvas == [n * s for n, s in zip(out, stride, strict=True)]
+    covered = kernel == stride and dilation == (1, 1) and canvas == [n * s for n, s in zip(out, stride, strict=True)]
     # The input's memory order is that of its positions.
     result = (np.empty_like if covered else np.zeros_like)(position, dtype=g.dtype, shape=(*g.shape[:-2], *canvas))
-    # Masked as bits, because multiplying by 0 and 1 makes NaN of infinity and is no faster.
-    bits = np.dtype(f"i{g.itemsize}")
-    source = g.view(bits)
-    target = result.view(bits) if disjoint else result
-    for k, view in enumerate(_positions(target, out, kernel, stride, dilation)):
-        mask = np.negative((position == k).view(np.int8)).astype(bits)  # all bits set, or none
-        np.bitwise_and(source, mask, out=view if disjoint else mask)
-        if not disjoint:
-            view += mask.view(g.dtype)
+    bits = np.dtype(f"i{g.itemsize}")  # masked as bits: multiplying by 0 would make NaN of infinity, and is no faster
+    for part in _chunks(result):
+        source, where = g[part].view(bits), position[part]
+        for k, view in enumerate(_positions(result[part], out, kernel, stride, dilation)):
+            mask = np.negative((where == k).view(np.int8)).astype(bits)  # all bits set, or none
+            if disjoint:
+                np.bitwise_and(source, mask, out=view.view(bits))
+            else:
+                view += np.bitwise_and(source, mask, out=mask).view(g.dtype)
     return _cropped(result, size, padding)
 
 
@@ -217,29 +230,37 @@ def divisors(
 
 def avg_pool2d(x: Array, divisor: Array | int, out: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """The sum of each window divided by ``divisor``."""
-    padded = _padded(x, _canvas(x.shape, out, kernel, stride, padding, (1, 1)), padding, 0)
-    return _divided(sum_windows(padded, out, kernel, stride), divisor)
+    canvas = _canvas(x.shape, out, kernel, stride, padding, (1, 1))
+    result = np.empty_like(x, shape=(*x.shape[:-2], *out))
+    for part in _chunks(x):
+        _sum_windows(_padded(x[part], canvas, padding, 0), kernel, stride, result[part])
+        _divide(result[part], divisor)
+    return result
 
 
-def sum_windows(x: Array, out: Pair, kernel: Pair, stride: Pair) -> Array:
-    """The sum of each window of ``x``, along the rows first, then along the columns of what is left."""
-    if kernel == x.shape[-2:] and out == (1, 1):
-        return np.asarray(x.sum((-2, -1), keepdims=True, dtype=x.dtype))
-    rows = _sum_of(_positions(x, (x.shape[-2], out[1]), (1, kernel[1]), (1, stride[1]), (1, 1)))
-    return _sum_of(_positions(rows, out, (kernel[0], 1), (stride[0], 1), (1, 1)))
-
-
-def _sum_of(views: Iterator[Array]) -> Array:
-    total = next(views).copy(order="K")
+def _sum_windows(x: Array, kernel: Pair, stride: Pair, out: Array) -> None:
+    """Fill ``out`` with the sum of each window of ``x``."""
+    height, width = out.shape[-2:]
+    if min(kernel) > 1 and kernel != (2, 2):  # along the rows first, then along the columns of what is left
+        rows = np.empty_like(out, shape=(*x.shape[:-1], width))
+        _sum_windows(x, (1, kernel[1]), (1, stride[1]), rows)
+        x, kernel, stride = rows, (kernel[0], 1), (stride[0], 1)
+    views = _positions(x, (height, width), kernel, stride, (1, 1))
+    first, second = next(views), next(views, None)
+    if second is None:
+        out[...] = first
+    else:
+        np.add(first, second, out=out)
     for view in views:
-        total += view
-    return total
+        out += view
 
 
-def _divided(x: Array, divisor: Array | int) -> Array:
+def _divide(x: Array, divisor: Array | int) -> None:
+    """Divide ``x`` in place; integers are rounded towards zero, as in PyTorch."""
     if x.dtype.kind == "f":
-        return np.asarray(x / np.asarray(divisor, x.dtype))
-    return np.asarray(np.trunc(x / divisor).astype(x.dtype))  # integers round towards zero
+        np.divide(x, np.asarray(divisor, x.dtype), out=x)
+    else:
+        x[...] = np.trunc(x / divisor)
 
 
 def avg_pool2d_input_grad(
@@ -247,12 +268,16 @@ def avg_pool2d_input_grad(
 ) -> Array:
     """Give each element of ``g``, divided, to every element of its window: the adjoint of ``avg_pool2d``."""
     out: Any = g.shape[-2:]
-    share = _divided(g, divisor)
-    result = np.zeros_like(g, shape=(*g.shape[:-2], *_canvas(size, out, kernel, stride, padding, (1, 1))))
+    canvas = _canvas(size, out, kernel, stride, padding, (1, 1))
     disjoint = kernel[0] <= stride[0] and kernel[1] <= stride[1]
-    for view in _positions(result, out, kernel, stride, (1, 1)):
-        if disjoint:
-            view[...] = share
-        else:
-            view += share
+    covered = kernel == stride and canvas == [n * s for n, s in zip(out, stride, strict=True)]
+    result = (np.empty_like if covered else np.zeros_like)(g, shape=(*g.shape[:-2], *canvas))
+    for part in _chunks(result):
+        share = g[part].copy(order="K")
+        _divide(share, divisor)
+        for view in _positions(result[part], out, kernel, stride, (1, 1)):
+            if disjoint:
+                view[...] = share
+            else:
+                view += share
     return _cropped(result, size, padding)

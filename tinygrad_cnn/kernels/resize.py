@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.kernels.pool import Pair
+from tinygrad_cnn.kernels.pool import Pair, avg_pool2d
 
 Array = np.ndarray
 _BAND = 64  # rows of a resizing matrix that are multiplied at once: they have few columns that aren't zero
@@ -119,6 +119,9 @@ def take_nearest(x: Array, rows: Array, columns: Array) -> Array:
 
 def add_nearest(g: Array, rows: Array, columns: Array, size: Pair) -> Array:
     """Add each element to the one of ``size`` that it was taken from: the adjoint of ``take_nearest``."""
+    window = _repeats(rows, size[0]), _repeats(columns, size[1])
+    if min(window):
+        return avg_pool2d(g, 1, size, window, window, (0, 0))
     for axis, index, side in ((-2, rows, size[0]), (-1, columns, size[1])):
         starts = np.flatnonzero(np.diff(index, prepend=-1))  # the indices never fall
         summed = np.add.reduceat(g, starts, axis=axis) if g.size else g

@@ -19,7 +19,7 @@ def constant_pad_nd(input: Array, pad: tuple[int, ...], value: Number = 0) -> Ar
     """Add elements of ``value`` at the ends of the last dimensions; a negative number takes so many away.
 
     >>> import tinygrad_cnn as tg
-    >>> tg.constant_pad_nd(tg.tensor([1, 2, 3]), (1, -1))
+    >>> tg.ops.pad.constant_pad_nd(tg.tensor([1, 2, 3]), (1, -1))
     tensor([0, 1, 2])
     """
     return kernels.constant_pad(input, pad, value)
