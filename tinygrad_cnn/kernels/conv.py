@@ -83,6 +83,15 @@ def conv2d_weight_grad(
     return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
 
 
+def pixel_sum(g: np.ndarray) -> np.ndarray:
+    """The sum over images and pixels, (N,C,H,W) -> (C,): first over whole rows of W*C values, which is the bulk."""
+    n, c, h, w = g.shape
+    pixels = g.transpose(0, 2, 3, 1)
+    if not pixels.flags.c_contiguous:
+        return np.asarray(g.sum((0, 2, 3)))
+    return np.asarray(pixels.reshape(n * h, w * c).sum(0).reshape(w, c).sum(0))
+
+
 def filter_matrices(w: np.ndarray, groups: int) -> np.ndarray:
     """The filters (F,C/groups,KH,KW) as one matrix a group, (groups, KH*KW*C/groups, F/groups)."""
     f, c, kh, kw = w.shape

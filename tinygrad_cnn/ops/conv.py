@@ -20,6 +20,7 @@ from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import conv as kernels
 from tinygrad_cnn.kernels.windows import Pair
+from tinygrad_cnn.ops.shape import expand, reshape
 from tinygrad_cnn.ops.unfold import check_settings, count_windows, places, sample_settings
 
 __all__: list[str] = []  # the public forms are in nn.functional
@@ -47,7 +48,7 @@ conv2d.gradients(
     weight=lambda g, input, weight_shape, stride, padding, dilation, groups: conv2d_weight_grad(
         input, g, weight_shape[2:], stride, padding, dilation, groups
     ),
-    bias=lambda g: g.sum((0, 2, 3)),
+    bias=lambda g: pixel_sum(g),
 )
 
 
@@ -73,7 +74,7 @@ conv_transpose2d.gradients(
     weight=lambda g, input, weight_shape, stride, padding, dilation, groups: conv2d_weight_grad(
         g, input, weight_shape[2:], stride, padding, dilation, groups
     ),
-    bias=lambda g: g.sum((0, 2, 3)),
+    bias=lambda g: pixel_sum(g),
 )
 
 
@@ -99,6 +100,17 @@ conv2d_weight_grad.gradients(
         conv2d(input, g, None, stride, padding, dilation, groups), upstream_shape[2:]
     ),
 )
+
+
+@differentiable
+def pixel_sum(input: Array) -> Array:
+    """``input.sum((0, 2, 3))``, (N,C,H,W) -> (C,), at the speed of channels-last memory."""
+    return kernels.pixel_sum(input)
+
+
+pixel_sum.gradients(input=lambda g, input_shape: expand(reshape(g, (1, -1, 1, 1)), input_shape))
+pixel_sum.samples(lambda draw: dict(input=draw.array(draw.shape(min_dims=4, max_dims=4, max_side=3))))
+pixel_sum.reference(lambda input: np.array([image.sum() for image in input.swapaxes(0, 1)]))
 
 
 def _crop(x: Any, size: Pair) -> Any:
@@ -153,7 +165,7 @@ def check_convolution(
     if sizes[1] != takes:
         raise ShapeError(
             f"{op}: {given}, weight of size {shape}, expected input{sizes} to have {takes} channels, but got "
-            f"{sizes[1]} channels instead"
+            f"{sizes[1]} channels instead; a layer for this input has in_channels={sizes[1]}, or is lazy"
         )
     if bias is not None and bias.shape != (gives,):
         raise ShapeError(
