@@ -121,8 +121,6 @@ def test_what_is_not_here_says_so():
         nn.Linear(2, 2).cuda()
     with pytest.raises(RuntimeError, match="cpu"):
         nn.Linear(2, 2, device="cuda")
-    with pytest.raises(NotImplementedError, match="register_full_backward_hook"):
-        nn.Linear(2, 2).register_backward_hook(print)
 
 
 def test_loaded_values_bump_the_version():
@@ -153,3 +151,19 @@ def test_sequential_with_shared_layers_and_slices_shares_parameters():
     assert len(list(model.parameters())) == 2
     assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
     assert model[:1][0].weight is layer.weight
+
+
+def test_data_parallel_puts_its_name_in_front_of_the_keys():
+    model = nn.DataParallel(nn.Linear(2, 1))
+    assert list(model.state_dict()) == ["module.weight", "module.bias"]
+    assert (model(tg.ones(1, 2)) == model.module(tg.ones(1, 2))).all()
+    with pytest.raises(RuntimeError, match="no GPU"):
+        nn.DataParallel(nn.Linear(2, 1), device_ids=[0, 1])
+
+
+def test_the_old_backward_hook_sees_the_gradient_of_the_output():
+    layer = nn.Linear(2, 1)
+    seen = []
+    layer.register_backward_hook(lambda module, grad_input, grad_output: seen.append(grad_output[0].tolist()))
+    (layer(tg.ones(1, 2, requires_grad=True)) * 3).sum().backward()
+    assert seen == [[[3.0]]]

@@ -15,7 +15,9 @@ from tinygrad_cnn.nn.loss import *
 from tinygrad_cnn.nn.module import *
 from tinygrad_cnn.nn.norm import *
 from tinygrad_cnn.nn.padding import *
+from tinygrad_cnn.nn.parallel import *
 from tinygrad_cnn.nn.parameter import *
+from tinygrad_cnn.nn.parameter_container import *
 from tinygrad_cnn.nn.pooling import *
 from tinygrad_cnn.nn.sparse import *
 from tinygrad_cnn.nn.vision import *

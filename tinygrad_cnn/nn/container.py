@@ -1,4 +1,4 @@
-"""Containers: modules of modules, and lists and dictionaries of parameters."""
+"""Containers: modules of modules."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from itertools import groupby
 from typing import Any, Self
 
-from tinygrad_cnn.autograd.tensor import Tensor
-from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, IndexRangeError, check_argument
+from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, IndexRangeError, check_argument
 from tinygrad_cnn.nn.module import Module, indent, layout
-from tinygrad_cnn.nn.parameter import Parameter
 
-__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
 
 class _Numbered(Module):
@@ -26,7 +24,7 @@ class _Numbered(Module):
         return iter(self._modules.values())
 
     def _name_at(self, index: Any) -> str:
-        return list(self._modules)[_position(index, len(self))]
+        return list(self._modules)[position(index, len(self))]
 
     def __getitem__(self, idx: Any) -> Any:
         raise NotImplementedError  # Sequential keeps the names of a slice, ModuleList numbers it anew
@@ -220,184 +218,25 @@ class ModuleDict(Module):
 
     def update(self, modules: Any) -> None:
         """Add the modules of a mapping or of (name, module) pairs."""
-        for key, module in _pairs(modules, "ModuleDict"):
+        for key, module in pairs_of(modules, "ModuleDict"):
             self[key] = module
 
 
-class ParameterList(Module):
-    """A list whose Tensors are parameters of the module that holds it."""
-
-    def __init__(self, values: Iterable[Any] | None = None) -> None:
-        super().__init__()
-        self._size = 0
-        if values is not None:
-            self.extend(values)
-
-    def __getitem__(self, idx: Any) -> Any:
-        if isinstance(idx, slice):
-            return type(self)([self[i] for i in range(len(self))[idx]])
-        return getattr(self, str(_position(idx, len(self))))
-
-    def __setitem__(self, idx: int, param: Any) -> None:
-        setattr(self, str(_position(idx, len(self))), _as_parameter(param))
-
-    def __len__(self) -> int:
-        return self._size
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter([self[i] for i in range(len(self))])
-
-    def __iadd__(self, parameters: Iterable[Any]) -> Self:
-        return self.extend(parameters)
-
-    def append(self, value: Any) -> Self:
-        """Add ``value`` at the end; a Tensor becomes a Parameter."""
-        self._size += 1
-        self[self._size - 1] = value
-        return self
-
-    def extend(self, values: Iterable[Any]) -> Self:
-        """Add the values at the end."""
-        if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise ArgumentTypeError(
-                f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}"
-            )
-        for value in list(values):
-            self.append(value)
-        return self
-
-    def extra_repr(self) -> str:
-        """A line for each entry."""
-        return "\n".join(_entry(i, value, getattr(value, "dtype", None)) for i, value in enumerate(self))
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise: a list computes nothing."""
-        raise GraphError("ParameterList should not be called.")
-
-
-class ParameterDict(Module):
-    """A dictionary whose Tensors are parameters of the module that holds it."""
-
-    def __init__(self, parameters: Any = None) -> None:
-        super().__init__()
-        self._keys: dict[str, None] = {}
-        if parameters is not None:
-            self.update(parameters)
-
-    def __getitem__(self, key: str) -> Any:
-        return getattr(self, self._checked(key))
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        setattr(self, self._checked(key), _as_parameter(value))
-        self._keys[key] = None
-
-    def __delitem__(self, key: str) -> None:
-        del self._keys[key]
-        delattr(self, key)
-
-    def _checked(self, key: Any) -> str:
-        if not isinstance(key, str):
-            raise ArgumentTypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is "
-                f"'{type(key).__name__}')."
-            )
-        return key
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
-
-    def __reversed__(self) -> Iterator[str]:
-        return reversed(self._keys)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._keys
-
-    def copy(self) -> ParameterDict:
-        """A dictionary with the same entries."""
-        return ParameterDict(OrderedDict(self.items()))
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """The entry of ``key``, which is made ``default`` if there is none."""
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def clear(self) -> None:
-        """Take all entries out."""
-        for key in list(self):
-            del self[key]
-
-    def pop(self, key: str) -> Any:
-        """Take one entry out and return it."""
-        taken = self[key]
-        del self[key]
-        return taken
-
-    def popitem(self) -> tuple[str, Any]:
-        """Take the last entry out and return it with its key."""
-        key = next(reversed(self))
-        return key, self.pop(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """The entry of ``key``, or ``default``."""
-        return self[key] if key in self._keys else default
-
-    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
-        """A new dictionary with these keys and one value."""
-        return ParameterDict([(key, default) for key in keys])
-
-    def keys(self) -> KeysView[str]:
-        """The keys."""
-        return self._keys.keys()
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """The keys with the entries."""
-        return ((key, self[key]) for key in self._keys)
-
-    def values(self) -> Iterator[Any]:
-        """The entries."""
-        return (self[key] for key in self._keys)
-
-    def update(self, parameters: Any) -> None:
-        """Add the entries of a mapping (a plain dict's in the order of its keys) or of (key, value) pairs."""
-        pairs = _pairs(parameters, "ParameterDict")
-        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
-            pairs = sorted(pairs)
-        for key, value in pairs:
-            self[key] = value
-
-    def __or__(self, other: ParameterDict) -> ParameterDict:
-        return self.copy().__ior__(other)
-
-    def __ior__(self, other: ParameterDict) -> Self:
-        self.update(other)
-        return self
-
-    def extra_repr(self) -> str:
-        """A line for each entry."""
-        return "\n".join(_entry(key, value, type(value).__name__) for key, value in self.items())
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise: a dictionary computes nothing."""
-        raise GraphError("ParameterDict should not be called.")
-
-
-def _position(index: Any, count: int) -> int:
+def position(index: Any, count: int) -> int:
+    """``index`` counted from the front; IndexRangeError if there is nothing."""
     index = operator.index(index)
     if not -count <= index < count:
         raise IndexRangeError(f"index {index} is out of range")
     return int(index) % count
 
 
-def _pairs(entries: Any, owner: str) -> list[tuple[str, Any]]:
+def pairs_of(entries: Any, owner: str) -> list[tuple[str, Any]]:
+    """The pairs of a mapping, of a module that is one, or of a sequence of pairs."""
     if not isinstance(entries, Iterable):
         raise ArgumentTypeError(
             f"{owner}.update should be called with an iterable of key/value pairs, but got {type(entries).__name__}"
         )
-    if isinstance(entries, Mapping | ModuleDict | ParameterDict):
+    if isinstance(entries, Mapping) or (isinstance(entries, Module) and hasattr(entries, "items")):
         return list(entries.items())
     pairs = list(entries)
     for number, pair in enumerate(pairs):
@@ -408,14 +247,3 @@ def _pairs(entries: Any, owner: str) -> list[tuple[str, Any]]:
         length = len(list(pair))
         check_argument(length == 2, f"{owner} update sequence element #{number} has length {length}; 2 is required")
     return [(key, value) for key, value in pairs]
-
-
-def _as_parameter(value: Any) -> Any:
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
-
-
-def _entry(key: Any, value: Any, kind: Any) -> str:
-    """One line of a ParameterList's or ParameterDict's text."""
-    if isinstance(value, Tensor):
-        return f"  ({key}): {type(value).__name__} containing: [{kind} of size {'x'.join(map(str, value.shape))}]"
-    return f"  ({key}): Object of type: {type(value).__name__}"

@@ -16,7 +16,7 @@ import numpy as np
 from tinygrad_cnn.autograd.graph import Edge, HookHandle, Node
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, as_tensor, wrap
-from tinygrad_cnn.errors import GraphError, UnsupportedError
+from tinygrad_cnn.errors import GraphError
 
 Hook = Callable[..., Any]
 Hooks = OrderedDict[int, Hook]
@@ -82,11 +82,11 @@ class HookedModule:
         return _add(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Hook) -> HookHandle:
-        """PyTorch's deprecated hook on a module's last operation only: use ``register_full_backward_hook``."""
-        raise UnsupportedError(
-            "register_backward_hook: it sees the last operation of a module rather than the module; "
-            "use register_full_backward_hook"
-        )
+        """The old name of ``register_full_backward_hook``, and here the same.
+
+        In PyTorch its ``grad_input`` is that of the module's last operation; ``grad_output`` agrees.
+        """
+        return self.register_full_backward_hook(hook)
 
 
 def _add(hooks: Hooks, hook: Hook, prepend: bool) -> HookHandle:

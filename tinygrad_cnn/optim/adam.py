@@ -57,6 +57,11 @@ class Adam(ElementwiseOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
+        for setting, value in (("lr", lr), ("betas[0]", betas[0]), ("betas[1]", betas[1])):
+            check_argument(
+                not (foreach and isinstance(value, Tensor)),
+                f"{setting} as a Tensor is not supported for capturable=False and foreach=True",
+            )
         kinds = {Tensor if isinstance(beta, Tensor) else type(beta) for beta in betas}
         check_argument(kinds in ({float}, {Tensor}), "betas must be either both floats or both Tensors")
         super().__init__(

@@ -14,7 +14,7 @@ from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.backend import get_default_dtype
 from tinygrad_cnn.errors import GraphError
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 # ``foreach`` chooses among PyTorch's implementations of the same arithmetic; there is one here.
 
@@ -41,6 +41,16 @@ def clip_grad_norm_(
     total_norm = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, total_norm)
     return total_norm
+
+
+def clip_grad_norm(*args: Any, **kwargs: Any) -> Tensor:
+    """Deprecated name of ``clip_grad_norm_``."""
+    warnings.warn(
+        "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(*args, **kwargs)
 
 
 def get_total_norm(
