@@ -32,7 +32,6 @@ from tinygrad_cnn.backend import (
 from tinygrad_cnn.backend import bool_ as bool
 from tinygrad_cnn.backend import float_ as float
 from tinygrad_cnn.backend import int_ as int
-from tinygrad_cnn.ops import linalg
 from tinygrad_cnn.kernels.parallel import get_num_threads, set_num_threads
 from tinygrad_cnn.ops import linalg
 from tinygrad_cnn.ops.activation import *
@@ -41,19 +40,24 @@ from tinygrad_cnn.ops.compare import *
 from tinygrad_cnn.ops.convert import *
 from tinygrad_cnn.ops.counting import *
 from tinygrad_cnn.ops.create import *
+from tinygrad_cnn.ops.diagonal import *
 from tinygrad_cnn.ops.distance import *
 from tinygrad_cnn.ops.einsum import *
 from tinygrad_cnn.ops.elementwise import *
 from tinygrad_cnn.ops.extrema import *
 from tinygrad_cnn.ops.gather import *
 from tinygrad_cnn.ops.index import *
+from tinygrad_cnn.ops.info import *
 from tinygrad_cnn.ops.join import *
+from tinygrad_cnn.ops.mask import *
 from tinygrad_cnn.ops.matmul import *
+from tinygrad_cnn.ops.permute import *
 from tinygrad_cnn.ops.random import *
 from tinygrad_cnn.ops.rearrange import *
 from tinygrad_cnn.ops.reduce import *
 from tinygrad_cnn.ops.scan import *
 from tinygrad_cnn.ops.shape import *
+from tinygrad_cnn.ops.softmax import *
 from tinygrad_cnn.ops.sort import *
 from tinygrad_cnn.ops.statistics import *
 from tinygrad_cnn.ops.unary import *

@@ -122,7 +122,7 @@ def erf(x: Array) -> Array:
 def erfc(x: Array) -> Array:
     """``1 - erf(x)``, in the dtype of ``x``, with its full relative accuracy for large ``x``."""
     wide = np.asarray(x, np.float64)
-    magnitude = np.abs(wide)
+    magnitude = np.minimum(np.abs(wide), 40.0)  # where erfc is below the smallest number
     far = _erfc_of_positive(magnitude)
     out = select(magnitude > 0.46875, select(wide < 0, 2 - far, far), 1 - erf(wide))
     return out.astype(np.asarray(x).dtype, copy=False)

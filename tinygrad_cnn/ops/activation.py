@@ -9,28 +9,30 @@ import numpy as np
 
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
-from tinygrad_cnn.autograd.tensor import check_dim
-from tinygrad_cnn.backend import Array, as_dtype
+from tinygrad_cnn.autograd.tensor import Tensor
+from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.kernels.select import keep as keep_array
 from tinygrad_cnn.kernels.select import select
 from tinygrad_cnn.ops._samples import unary
 from tinygrad_cnn.ops.elementwise import choose, keep
-from tinygrad_cnn.ops.reduce import sum as sum_
+from tinygrad_cnn.ops.random import draw_uniform
 from tinygrad_cnn.ops.shape import reshape
 from tinygrad_cnn.ops.unary import erf, exp
 
 __all__ = [
     "celu",
     "hardshrink",
-    "log_softmax",
     "prelu",
     "relu",
+    "relu_",
+    "rrelu",
     "selu",
     "sigmoid",
-    "softmax",
+    "sigmoid_",
     "tanh",
+    "tanh_",
     "threshold",
 ]
 
@@ -71,7 +73,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 
 
 hardtanh.gradients(
-    input=lambda g, input, min_val, max_val: keep(g, ((input <= min_val) | (input >= max_val)) == 0),
+    input=lambda g, input, min_val, max_val: keep(g, (input > min_val) & (input < max_val)),
 )
 hardtanh.samples(unary(-2, 2, (-0.5, 1.0), min_val=-0.5, max_val=1.0))
 hardtanh.reference(np.vectorize(lambda x, min_val, max_val: min(max(x, min_val), max_val)))
@@ -129,6 +131,19 @@ def prelu(input: Any, weight: Any) -> Any:
     return prelu_kernel(input, reshape(weight, ()) if input.ndim == 0 else weight)
 
 
+def rrelu(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Any:
+    """Leaky relu with a slope drawn from [lower, upper] for each element, or their mean out of training.
+
+    Xu et al., "Empirical evaluation of rectified activations in convolutional network" (2015).
+    """
+    if lower > upper:
+        raise DTypeError(f"rrelu: Lower bound should be less than or equal to the upper bound, got {lower}, {upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2)
+    slopes = draw_uniform(input._array.shape, input._array.dtype) * (upper - lower) + lower
+    return prelu_kernel(input, slopes.astype(input._array.dtype, copy=False))
+
+
 # ------------------------------------------------------------------------------------- exponential units
 @differentiable(elementwise="arithmetic", name="elu")
 def scaled_elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
@@ -139,7 +154,7 @@ def scaled_elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale
 
 scaled_elu.gradients(
     input=lambda g, input, out, alpha, scale, input_scale: choose(
-        input <= 0, g * ((out + alpha * scale) * input_scale), g * scale
+        input > 0, g * scale, g * ((out + alpha * scale) * input_scale)
     )
 )
 scaled_elu.reference(
@@ -325,7 +340,7 @@ def hardswish(input: Array) -> Array:
 
 
 hardswish.gradients(
-    input=lambda g, input: choose(input < 3, keep(g * (input / 3 + 0.5), input > -3), g),
+    input=lambda g, input: choose(input >= 3, g, keep(g * (input / 3 + 0.5), (input <= -3) == 0)),
 )
 hardswish.samples(unary(-5, 5, (-3.0, 3.0)))
 hardswish.reference(np.vectorize(lambda x: 0.0 if x < -3 else x if x > 3 else x * (x / 6 + 0.5), otypes=[float]))
@@ -345,7 +360,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 
 
 for _op, _inner in ((hardshrink, 0.0), (softshrink, 1.0)):
-    _op.gradients(input=lambda g, input, lambd: keep(g, ((input >= -lambd) & (input <= lambd)) == 0))
+    _op.gradients(input=lambda g, input, lambd: keep(g, (input < -lambd) | (input > lambd)))
     _op.samples(unary(-2, 2, (-0.5, 0.5), lambd=0.5))
     _refuse(_op, "biu", UnsupportedError)
 hardshrink.reference(np.vectorize(lambda x, lambd: x if abs(x) > lambd else 0.0))
@@ -362,65 +377,16 @@ def threshold(input: Array, threshold: float, value: float) -> Array:
 
 threshold.gradients(input=lambda g, input, threshold: keep(g, (input <= threshold) == 0))
 threshold.samples(unary(-2, 2, (0.5,), threshold=0.5, value=-3.0))
+_refuse(threshold, "b", UnsupportedError)
 threshold.reference(np.vectorize(lambda x, threshold, value: x if x > threshold else value))
 
 
-# ------------------------------------------------------------------------------------------------- softmax
-def _check_softmax(op: Op) -> None:
-    @op.check
-    def _(input: Any, dim: Any, dtype: Any) -> None:
-        check_dim(dim, input.ndim, op.name)
-        if dtype is None and input.dtype.kind != "f":
-            raise UnsupportedError(f"{op.name}: not implemented for {input.dtype} inputs; pass dtype, or use .float()")
+def _in_place(name: str) -> Any:
+    def function(input: Tensor) -> Any:
+        return getattr(input, name)()
+
+    function.__name__, function.__doc__ = name, f"The method ``{name}`` of ``input``, as a function."
+    return function
 
 
-def _in_dtype(input: Array, dtype: Any) -> Array:
-    return input if dtype is None else input.astype(as_dtype(dtype).dtype, copy=False)
-
-
-def _softmax_samples(draw: Any) -> dict[str, Any]:
-    shape = draw.shape()
-    return dict(input=draw.array(shape, -2, 2), dim=draw.dim(len(shape)))
-
-
-def _along(function: Any) -> Any:
-    """``function`` of a list of numbers, along a dimension: a reference."""
-
-    def reference(input: Array, dim: int, dtype: Any) -> Array:
-        return np.apply_along_axis(function, dim, input) if input.ndim else np.asarray(function([float(input)])[0])
-
-    return reference
-
-
-@differentiable(method=True)
-def softmax(input: Array, dim: int, dtype: Any = None) -> Array:
-    """exp(x), divided by its sum along ``dim``; ``dtype``: compute in that dtype.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.softmax(tg.tensor([0.0, 0.0]), dim=0)
-    tensor([0.5000, 0.5000])
-    """
-    return kernels.softmax(_in_dtype(input, dtype), dim)
-
-
-def _softmax_gradient(g: Any, out: Any, dim: int) -> Any:
-    weighted = g * out
-    return weighted - out * sum_(weighted, dim, True)
-
-
-softmax.gradients(input=_softmax_gradient)
-softmax.samples(_softmax_samples)
-softmax.reference(_along(lambda xs: [math.exp(x) / sum(math.exp(y) for y in xs) for x in xs]))
-_check_softmax(softmax)
-
-
-@differentiable(method=True)
-def log_softmax(input: Array, dim: int, dtype: Any = None) -> Array:
-    """The logarithm of ``softmax(input, dim)``, exact also where that is close to 0."""
-    return kernels.log_softmax(_in_dtype(input, dtype), dim)
-
-
-log_softmax.gradients(input=lambda g, out, dim: g - exp(out) * sum_(g, dim, True))
-log_softmax.samples(_softmax_samples)
-log_softmax.reference(_along(lambda xs: [x - math.log(sum(math.exp(y) for y in xs)) for x in xs]))
-_check_softmax(log_softmax)
+relu_, sigmoid_, tanh_ = (_in_place(name) for name in ("relu_", "sigmoid_", "tanh_"))

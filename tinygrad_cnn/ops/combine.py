@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
-from tinygrad_cnn.autograd.op import differentiable
+from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedError
 from tinygrad_cnn.ops._samples import binary, offset_integers
-from tinygrad_cnn.ops.elementwise import choose, keep, mul
+from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul
 from tinygrad_cnn.ops.unary import exp, log
 
 __all__ = [
@@ -55,6 +55,8 @@ def pow(input: Array, exponent: Array) -> Array:
     tensor([1., 4., 9.])
     """
     if not isinstance(exponent, np.ndarray):
+        if isinstance(exponent, bool):
+            return input.copy() if exponent else np.ones_like(input)
         if exponent == 3:  # NumPy's own loop is fifty times slower
             return np.multiply(input, np.square(input))
         return input**exponent
@@ -65,10 +67,9 @@ def pow(input: Array, exponent: Array) -> Array:
 
 @pow.check
 def _(input: Any, exponent: Any) -> None:
-    kinds = [x.dtype.kind if isinstance(x, np.ndarray) else "" for x in (input, exponent)]
-    if kinds == ["b", "b"] or (kinds == ["b", ""] and isinstance(exponent, bool)):
-        raise UnsupportedError("pow: expected numbers, got two bool tensors; convert with .int()")
-    if kinds[0] in "biu" and kinds[1] == "" and isinstance(exponent, int) and exponent < 0:
+    if is_bool(input) and isinstance(exponent, np.ndarray) and is_bool(exponent):
+        raise UnsupportedError("pow: expected numbers, got bools; convert with .int()")
+    if isinstance(exponent, int) and exponent < 0 and isinstance(input, np.ndarray) and input.dtype.kind != "f":
         raise DTypeError(
             f"pow: Integers to negative integer powers are not allowed, got exponent {exponent}; convert with .float()"
         )
@@ -85,8 +86,8 @@ def _pow_input(g: Any, input: Any, exponent: Any) -> Any:
 def _pow_exponent(g: Any, input: Any, exponent: Any, out: Any) -> Any:
     if not hasattr(input, "shape"):
         slope = g * (out * math.log(input)) if input > 0 else g * (out * (math.nan if input < 0 else -math.inf))
-        return keep(slope, exponent < 0) if input == 0 else slope
-    return keep(g * (out * log(input)), (input != 0) | (exponent < 0))
+        return keep(slope, (exponent >= 0) == 0) if input == 0 else slope
+    return keep(g * (out * log(input)), ((input == 0) & (exponent >= 0)) == 0)
 
 
 pow.gradients(input=_pow_input, exponent=_pow_exponent)
@@ -110,20 +111,16 @@ inplace_method(square, "square_")
 
 
 # ---------------------------------------------------------------------------------------------- extremes
-def _extreme(name: str, doc: str, kernel: Any, loses: Any, reference: Any) -> Any:
-    """The larger or smaller of two: a tie shares the gradient, nan passes it to both, as in PyTorch."""
+def _extreme(name: str, doc: str, kernel: Any, first: Any, second: Any, reference: Any) -> Op:
+    """The larger or smaller of two; ``first`` and ``second`` give each its part of the gradient."""
 
     def forward(input: Array, other: Array) -> Any:
         return kernel(input, other)
 
-    forward.__name__, forward.__doc__ = name, doc
-
-    def share(g: Any, mine: Any, theirs: Any) -> Any:
-        return choose(mine == theirs, g * 0.5, keep(g, loses(mine, theirs) == 0))
-
-    op = differentiable(forward, elementwise="arithmetic", method=True)
+    forward.__name__, forward.__doc__ = name, f"{doc} of two, elementwise with broadcasting."
+    op = differentiable(elementwise="arithmetic", method=True)(forward)
     op.gradients(
-        input=lambda g, input, other: share(g, input, other), other=lambda g, input, other: share(g, other, input)
+        input=lambda g, input, other: first(g, input, other), other=lambda g, input, other: second(g, input, other)
     )
     op.samples(_apart)
     op.reference(np.vectorize(reference))
@@ -136,12 +133,43 @@ def _apart(draw: Any) -> dict[str, Any]:
     return dict(input=offset_integers(draw, shapes[0], -3, 3, 0.0), other=offset_integers(draw, shapes[1], -3, 3, 0.5))
 
 
-_LARGER = "The larger of two, elementwise with broadcasting; "
-_SMALLER = "The smaller of two, elementwise with broadcasting; "
-maximum = _extreme("maximum", _LARGER + "nan wins.", np.maximum, lambda a, b: a < b, max)
-minimum = _extreme("minimum", _SMALLER + "nan wins.", np.minimum, lambda a, b: a > b, min)
-fmax = _extreme("fmax", _LARGER + "nan loses.", np.fmax, lambda a, b: (a < b) | (a != a), max)
-fmin = _extreme("fmin", _SMALLER + "nan loses.", np.fmin, lambda a, b: (a > b) | (a != a), min)
+def _all_but(g: Any, loser: Any, tie: Any) -> Any:
+    """``g``, halved at a tie, 0 where ``loser`` holds."""
+    return choose(tie, g * 0.5, keep(g, loser == 0))
+
+
+maximum = _extreme(
+    "maximum",
+    "The larger (nan, if one is nan)",
+    np.maximum,
+    lambda g, a, b: _all_but(g, a < b, a == b),
+    lambda g, a, b: _all_but(g, b < a, a == b),
+    max,
+)
+minimum = _extreme(
+    "minimum",
+    "The smaller (nan, if one is nan)",
+    np.minimum,
+    lambda g, a, b: _all_but(g, a > b, a == b),
+    lambda g, a, b: _all_but(g, b > a, a == b),
+    min,
+)
+fmax = _extreme(  # the first wins a tie
+    "fmax",
+    "The larger (the other, if one is nan)",
+    np.fmax,
+    lambda g, a, b: keep(g, (a >= b) | (b != b)),
+    lambda g, a, b: keep(g, ((a >= b) | (b != b)) == 0),
+    max,
+)
+fmin = _extreme(
+    "fmin",
+    "The smaller (the other, if one is nan)",
+    np.fmin,
+    lambda g, a, b: keep(g, (a <= b) | (b != b)),
+    lambda g, a, b: keep(g, ((a <= b) | (b != b)) == 0),
+    min,
+)
 
 
 # ------------------------------------------------------------------------------------------------ bounds
@@ -273,9 +301,15 @@ def atan2(input: Array, other: Array) -> Array:
     return np.arctan2(input, other)
 
 
+def _over_square(x: Any, input: Any, other: Any) -> Any:
+    """``x`` divided by the squared distance from the origin, and 0 there."""
+    square = input * input + other * other
+    return keep(x / square, square != 0)
+
+
 atan2.gradients(
-    input=lambda g, input, other: g * (other / (input * input + other * other)),
-    other=lambda g, input, other: g * (-input / (input * input + other * other)),
+    input=lambda g, input, other: g * _over_square(other, input, other),
+    other=lambda g, input, other: g * -_over_square(input, input, other),
 )
 atan2.samples(binary((0.5, 2.0), (-2.0, -0.5)))
 atan2.reference(np.vectorize(math.atan2))
@@ -321,7 +355,7 @@ def xlogy(input: Array, other: Array) -> Array:
 
 
 xlogy.gradients(
-    input=lambda g, input, other: keep(g * log(other), (input != 0) | (other > 0)),
+    input=lambda g, input, other: keep(g * log(other), ((input == 0) & (other <= 0)) == 0),
     other=lambda g, input, other: g * input / other,
 )
 xlogy.samples(binary((0.5, 2.0), (0.5, 2.0)))

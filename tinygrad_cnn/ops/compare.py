@@ -66,7 +66,7 @@ def _binary(
     forward.__name__, forward.__doc__ = name, doc
     names = [name, *methods]
     inplace = [*[n + "_" for n in names if not n.startswith("__")], *settings.pop("inplace", ())]
-    op: Op = operation(forward, method=names, inplace=inplace, **{"elementwise": "compare", **settings})
+    op = operation(method=names, inplace=inplace, **{"elementwise": "compare", **settings})(forward)
     op.samples(_pair)
     op.reference(np.vectorize(reference))
     return op
@@ -102,7 +102,7 @@ def _unary(name: str, doc: str, kernel: Any, reference: Callable[[Any], Any], **
         return kernel(input)
 
     forward.__name__, forward.__doc__ = name, doc
-    op: Op = operation(forward, **{"method": True, **settings})
+    op = operation(**{"method": True, **settings})(forward)
     op.samples(unary())
     op.reference(np.vectorize(reference))
     return op

@@ -117,15 +117,9 @@ def _scaled(input: Any, other: Any, alpha: Number) -> Any:
     return np.multiply(other, alpha).astype(array.dtype, copy=False)
 
 
-def _refuse_bool(op: str, hint: str) -> Any:
-    def check(input: Any, *others: Any, **settings: Any) -> None:
-        if any(isinstance(x, np.ndarray) and x.dtype.kind == "b" for x in (input, *others)):
-            raise DTypeError(f"{op}: expected numbers, got a bool tensor; {hint}")
-
-    return check
-
-
-_NO_MINUS = "the `-` operator, on or with a bool tensor is not supported; invert a mask with `~`, compare with `^`"
+def is_bool(x: Any) -> bool:
+    """Whether ``x`` is a bool or an array of them."""
+    return x.dtype.kind == "b" if isinstance(x, np.ndarray) else isinstance(x, bool)
 
 
 @differentiable(
@@ -163,8 +157,15 @@ def sub(input: Array, other: Array, *, alpha: Number = 1) -> Array:
 sub.gradients(input=lambda g: g, other=lambda g, alpha: -g if alpha == 1 else g * -alpha)
 sub.samples(lambda draw: dict(binary()(draw), alpha=draw.choice([1, 2.5, -1])))
 sub.reference(np.vectorize(lambda input, other, alpha=1: input - alpha * other))
-sub.check(_refuse_bool("sub", _NO_MINUS))
 subtract = sub
+
+
+@sub.check
+def _(input: Any, other: Any, *, alpha: Number) -> None:
+    if is_bool(input) or is_bool(other):
+        raise DTypeError(
+            "sub: Subtraction, the `-` operator, with a bool tensor is not supported; compare with `^`, invert with `~`"
+        )
 
 
 def rsub(input: Any, other: Any, *, alpha: Number = 1) -> Any:

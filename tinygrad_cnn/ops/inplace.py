@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable, wrap
 from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, ShapeError
+from tinygrad_cnn.ops import permute, shape  # noqa: F401  # they declare the methods whose in-place forms are made below
 
 
 @differentiable(grad_name="CopySlices")
@@ -63,8 +64,10 @@ def is_recorded(*values: Any) -> bool:
 
 def rebind(tensor: Tensor, result: Tensor) -> None:
     """Make ``tensor`` the value ``result``; its base and the base's other views follow."""
-    if tensor._view is not None and _passes_detach(tensor._view):
-        tensor._base = tensor._view = None  # a detached alias becomes a value of its own
+    if tensor._view is not None and passes_detach(tensor._view):
+        write(tensor, ..., result._array)  # what it was detached from has the values, but no part in the graph
+        tensor._edge = result._edge
+        return
     if tensor._base is not None:
         base = tensor._base
         rebind(base, put_view(base, result, tensor._view))
@@ -76,7 +79,10 @@ def rebind(tensor: Tensor, result: Tensor) -> None:
         tensor._array = tensor._array.copy(order="C")
         values = [view._view(tensor) for view in views]
     for view, value in zip(views, values, strict=True):
-        _become(view, value)
+        if passes_detach(view._view):
+            view._array, view._counter = value._array, value._counter  # its place in the graph is its own
+        else:
+            _become(view, value)
     tensor._views = [weakref.ref(view) for view in views] or None
 
 
@@ -86,7 +92,7 @@ def live_views(base: Tensor) -> list[Any]:
     return [view for view in views if view is not None and view._view is not None]
 
 
-def _passes_detach(view: View) -> bool:
+def passes_detach(view: View) -> bool:
     step: View | None = view
     while step is not None:
         if step.call is Tensor.detach:
@@ -131,10 +137,12 @@ def _own(result: Any, dtype: np.dtype, arguments: tuple[Any, ...]) -> Tensor:
 @tensor_method
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Write the values of ``src``, broadcast and converted, to this tensor; recorded if either is."""
+    if isinstance(src, bool | int | float):
+        src = wrap(np.asarray(src, self._array.dtype))
     if not isinstance(src, Tensor):
         raise ArgumentTypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
     if is_recorded(self, src):
-        return assign(self, lambda own, other: _broadcast(other.to(own), own), "copy_", (src,), {})  # type: ignore[attr-defined]  # from ops
+        return assign(self, _copied, "copy_", (src,), {})
     try:
         write(self, ..., src._array)
     except ValueError:
@@ -143,8 +151,12 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     return self
 
 
+def _copied(target: Tensor, src: Tensor) -> Tensor:
+    return put_view(target, _broadcast(src.to(target), target), lambda whole: whole)  # type: ignore[no-any-return]  # a Tensor for Tensors
+
+
 def _broadcast(src: Tensor, target: Tensor) -> Tensor:
-    return src.broadcast_to(target._array.shape)  # type: ignore[attr-defined,no-any-return]  # from ops
+    return src.broadcast_to(target._array.shape)
 
 
 def _reshaping(name: str) -> None:
@@ -165,15 +177,14 @@ def _become_view(tensor: Tensor, view: Tensor) -> None:
     recorded = mode.recording or tensor._edge is None
     if view is tensor:
         return
-    if tensor._base is not None:
-        tensor._view = view._view
-    elif others := [other for other in live_views(tensor) if other is not view]:
-        base = wrap(tensor._array, tensor._edge)  # what the tensor was remains the base of its other views
+    if tensor._base is None:
+        base = wrap(tensor._array, tensor._edge)  # what the tensor was remains the base of its views
         base._counter = tensor._counter
-        tensor._base, tensor._view = base, view._view
-        base._views = [weakref.ref(other) for other in (tensor, *others)]
-        for other in others:
+        views = [other for other in live_views(tensor) if other is not view]
+        for other in (tensor, *views):
             other._base = base
+        base._views, tensor._views = [weakref.ref(other) for other in (tensor, *views)], None
+    tensor._view = view._view
     tensor._array = view._array
     if recorded:
         tensor._edge = view._edge
@@ -193,21 +204,26 @@ def write(tensor: Tensor, index: Any, values: Any) -> None:
 def writable(tensor: Tensor) -> np.ndarray:
     """The array of a Tensor that isn't recorded, to be written to; the write is counted."""
     check_distinct(tensor)
-    if not tensor._array.flags.writeable:
-        tensor._array = tensor._array.copy()  # it was shared with somebody who only lent it
+    if not tensor._array.flags.writeable or _overlaps(tensor._array):
+        tensor._array = tensor._array.copy()  # a gradient that a hook was shown, or memory that was only lent
     tensor._counter[0] += 1
     return tensor._array
 
 
 def check_distinct(tensor: Tensor) -> None:
     """Raise GraphError if several elements of an expanded ``tensor`` are one place in memory."""
-    if tensor._view is not None and not tensor._array.flags.c_contiguous:
-        array = tensor._array
-        if any(step == 0 and side > 1 for step, side in zip(array.strides, array.shape, strict=True)):
-            raise GraphError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation."
-            )
+    if tensor._view is not None and _overlaps(tensor._array):
+        raise GraphError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
+
+
+def _overlaps(array: np.ndarray) -> bool:
+    """Whether one place in memory holds several elements, after a broadcast."""
+    if array.flags.c_contiguous:
+        return False
+    return any(step == 0 and side > 1 for step, side in zip(array.strides, array.shape, strict=True))
 
 
 def _check_fits(tensor: Tensor, result: Tensor, name: str) -> None:

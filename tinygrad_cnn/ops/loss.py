@@ -15,7 +15,7 @@ from tinygrad_cnn.backend import DTYPES, Array, require_floating
 from tinygrad_cnn.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from tinygrad_cnn.kernels import loss as kernels
 from tinygrad_cnn.kernels.rows import images_of, rows_of
-from tinygrad_cnn.ops.activation import log_softmax
+from tinygrad_cnn.ops.softmax import log_softmax
 
 __all__: list[str] = []
 
@@ -79,13 +79,17 @@ def _label_shares(
         labels = np.where(kept, labels, 0)
     shares = kept.astype(dtype) if weight is None else weight[labels] * kept
     if reduction == "mean":
-        shares = shares / shares.sum()
+        shares = np.divide(shares, shares.sum(), out=shares, where=kept)
     return labels, shares
 
 
 def _reduce_shares(losses: Array, shares: Array, reduction: str, shape: tuple[int, ...]) -> Array:
     losses = np.where(shares == 0, shares, losses * shares)  # an ignored position counts 0 even if it is infinite
-    return losses.reshape(shape) if reduction == "none" else np.asarray(losses.sum())
+    if reduction == "none":
+        return losses.reshape(shape)
+    if reduction == "mean" and not shares.any():
+        return np.asarray(np.nan, losses.dtype)  # the mean of no losses
+    return np.asarray(losses.sum())
 
 
 # ------------------------------------------------------------------------------------- picking a class

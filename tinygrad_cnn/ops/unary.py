@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DTypeError, UnsupportedError
@@ -83,8 +83,8 @@ def _function(
 
     forward.__name__, forward.__doc__ = name, doc
     names = [name, *aliases]
-    methods = dict(method=names, inplace=[n + "_" for n in names if not n.startswith("__")])
-    op: Op = differentiable(forward, elementwise=elementwise, **methods)
+    inplace = [n + "_" for n in names if not n.startswith("__")]
+    op = differentiable(elementwise=elementwise, method=names, inplace=inplace)(forward)
     op.gradients(input=gradient)
     op.reference(np.vectorize(reference, otypes=[float]))
     op.samples(samples or unary())
@@ -366,3 +366,7 @@ def deg2rad(input: Any) -> Any:
 def rad2deg(input: Any) -> Any:
     """Radians as degrees."""
     return input * (180 / math.pi)
+
+
+inplace_method(deg2rad, "deg2rad_")
+inplace_method(rad2deg, "rad2deg_")

@@ -12,11 +12,12 @@ import numpy as np
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim, wrap
 from tinygrad_cnn.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cnn.ops import activation as ops
-from tinygrad_cnn.ops.activation import hardshrink, logsigmoid, prelu, sigmoid, softplus, tanh
-from tinygrad_cnn.ops.activation import gelu as gelu
+from tinygrad_cnn.ops.activation import gelu, hardshrink, logsigmoid, prelu, sigmoid, softplus, tanh
 from tinygrad_cnn.ops.inplace import assign
 from tinygrad_cnn.ops.join import chunk
 from tinygrad_cnn.ops.random import draw_uniform
+from tinygrad_cnn.ops.softmax import log_softmax as log_softmax_op
+from tinygrad_cnn.ops.softmax import softmax as softmax_op
 
 __all__ = [
     "celu",
@@ -91,16 +92,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Leaky relu with a slope drawn from [lower, upper] for each element, or their mean out of training.
-
-    Xu et al., "Empirical evaluation of rectified activations in convolutional network" (2015).
-    """
-    if lower > upper:
-        raise DTypeError(f"rrelu: Lower bound should be less than or equal to the upper bound, got {lower}, {upper}")
-    if not training:
-        return _run(ops.leaky_relu, inplace, input, (lower + upper) / 2)
-    slopes = draw_uniform(input._array.shape, input._array.dtype) * (upper - lower) + lower
-    return _run(ops.prelu_kernel, inplace, input, wrap(np.asarray(slopes, input._array.dtype)))
+    """Leaky relu with a slope drawn from [lower, upper] for each element, or their mean out of training."""
+    return _run(ops.rrelu, inplace, input, lower, upper, training)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -182,17 +175,17 @@ def _implicit_dim(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """exp(x), divided by its sum along ``dim``; ``dtype``: compute in that dtype."""
-    return ops.softmax(input, _implicit_dim("softmax", input, dim, _stacklevel), dtype)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+    return softmax_op(input, _implicit_dim("softmax", input, dim, _stacklevel), dtype)  # type: ignore[no-any-return]  # a Tensor of a Tensor
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """``softmax(-x)``."""
-    return ops.softmax(-input, _implicit_dim("softmin", input, dim, _stacklevel), dtype)  # type: ignore[operator,no-any-return]  # from ops
+    return softmax_op(-input, _implicit_dim("softmin", input, dim, _stacklevel), dtype)  # type: ignore[operator,no-any-return]  # from ops
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """The logarithm of softmax."""
-    return ops.log_softmax(input, _implicit_dim("log_softmax", input, dim, _stacklevel), dtype)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+    return log_softmax_op(input, _implicit_dim("log_softmax", input, dim, _stacklevel), dtype)  # type: ignore[no-any-return]  # a Tensor of a Tensor
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
@@ -202,7 +195,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     """
     uniform = np.maximum(draw_uniform(logits._array.shape, logits._array.dtype), np.finfo(logits._array.dtype).tiny)
     noise = wrap(np.asarray(-np.log(-np.log(uniform)), logits._array.dtype))
-    soft: Tensor = ops.softmax((logits + noise) / tau, dim)  # type: ignore[operator]  # from ops
+    soft: Tensor = softmax_op((logits + noise) / tau, dim)  # type: ignore[operator]  # from ops
     if not hard:
         return soft
     axis = check_dim(dim, logits._array.ndim, "gumbel_softmax")

@@ -12,8 +12,8 @@ from tinygrad_cnn.backend import promote
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops import elementwise_loss as elementwise
 from tinygrad_cnn.ops import loss as ops
-from tinygrad_cnn.ops.activation import log_softmax
 from tinygrad_cnn.ops.shape import broadcast_tensors
+from tinygrad_cnn.ops.softmax import log_softmax
 
 __all__ = [
     "binary_cross_entropy",
