@@ -15,20 +15,20 @@ from numpy.lib.stride_tricks import as_strided
 from tinygrad_cnn.kernels.columns import Geometry, blocks, cover, uncover
 from tinygrad_cnn.kernels.workspace import workspace
 
-BLOCK_BYTES = 1 << 18  # of results: they, the images and a product of both stay in the cache
+BLOCK_BYTES = 1 << 20  # of results: long enough calls, and little enough to stay in the cache
 
 
 def correlate(x: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
     """Write the correlation of the images x (N,C,H,W) to ``out`` (N,OH,OW,F)."""
     (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, out.shape[3]
     repeat = ow if geometry.stride[1] == 1 else 1
-    taps = np.tile(taps.reshape(kh, kw, f), repeat)
+    row_of_taps = np.tile(taps.reshape(kh, kw, f), ow).reshape(kh, kw, ow // repeat, repeat * f)
     for images, bands in blocks(len(x), oh, ow * f * out.itemsize, BLOCK_BYTES):
         windows = _windows(x[images], geometry, f)
         for rows in bands:
             block = out[images, rows]
             runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
-            np.einsum("nyxrij,ijr->nyxr", windows[:, rows], taps, out=runs)
+            np.einsum("nyxrij,ijxr->nyxr", windows[:, rows], row_of_taps, out=runs)
             if bias is not None:
                 block += bias
 
