@@ -199,7 +199,7 @@ REFUSED = {
     "1d: channels": (lambda F, x, w: F.conv1d(x[0], w[:, :, 0]), "to have 4 channels, but got 6"),
     "1d: 4-D input": (lambda F, x, w: F.conv1d(x, w[:, :, 0]), "input to conv1d"),
     "1d: 4-D weight": (lambda F, x, w: F.conv1d(x[0], w), "4-dimensional weight"),
-    "1d: 2-D weight": (lambda F, x, w: F.conv1d(x[0], w[0, 0]), "2-dimensional weight"),
+    "1d: 2-D weight": (lambda F, x, w: F.conv1d(x[0], w[0, 0]), "weight should have at least three dim"),
     "1d: two strides": (lambda F, x, w: F.conv1d(x[:, 0], w[:, 0], stride=(2, 1)), "stride"),
     "1d: negative stride": (lambda F, x, w: F.conv1d(x[:, 0], w[:, 0], stride=(-1,)), "non-positive stride"),
     "T: channels": (lambda F, x, w: F.conv_transpose2d(x, w), "to have 6 channels, but got 4"),

@@ -143,6 +143,8 @@ def check_convolution(
     if groups <= 0:
         raise ShapeError(f"{op}: non-positive groups is not supported, got groups={groups}")
     shape, sizes, dims = list(weight.shape), list(input.shape), len(stride)
+    if weight.ndim < 3:
+        raise ShapeError(f"{op}: weight should have at least three dimensions, got {shape}")
     if weight.ndim != dims + 2 or input.ndim != dims + 2:
         raise ShapeError(
             f"{op}: Expected {weight.ndim}-dimensional input for {weight.ndim}-dimensional weight {shape}, but got "
