@@ -88,7 +88,7 @@ float64 = double = dtype("float64", 2)
 DTYPES: dict[np.dtype, dtype] = {
     d.dtype: d for d in (bool_, uint8, int8, int16, int32, int64, float16, float32, float64)
 }
-_PYTHON_TYPES: dict[object, dtype] = {bool: bool_, int: int64, float: float32}
+_PYTHON_TYPES: dict[object, dtype] = {bool: bool_, int: int64, float: float64}
 _default_dtype = float32
 
 
@@ -100,8 +100,6 @@ def as_dtype(value: object) -> dtype:
     """
     if isinstance(value, dtype):
         return value
-    if value is float:
-        return _default_dtype
     if value in _PYTHON_TYPES:
         return _PYTHON_TYPES[value]
     try:

@@ -10,7 +10,11 @@ INF = float("inf")
 
 
 def floats(*shape, dtype=np.float64):
-    return RNG.permutation(np.linspace(-2, 2, max(int(np.prod(shape)), 1)))[: int(np.prod(shape))].reshape(shape).astype(dtype)
+    return (
+        RNG.permutation(np.linspace(-2, 2, max(int(np.prod(shape)), 1)))[: int(np.prod(shape))]
+        .reshape(shape)
+        .astype(dtype)
+    )
 
 
 INPUTS = {

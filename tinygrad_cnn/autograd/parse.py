@@ -25,18 +25,20 @@ def array_of(data: Any, dtype: Any = None) -> np.ndarray:
         if data.dtype not in DTYPES:
             known = ", ".join(d.name for d in DTYPES.values())
             raise ArgumentTypeError(f"tensor: can't convert np.ndarray of type {data.dtype}; expected one of {known}")
-        return np.array(data, dtype=wanted)
-    if isinstance(data, str):
-        raise ArgumentTypeError("tensor: expected numbers, got data of type 'str'")
+        with np.errstate(all="ignore"):  # a NaN becomes some integer, without a word
+            return np.array(data, dtype=wanted)
+    if isinstance(data, str | bytes):
+        raise ArgumentTypeError(f"tensor: expected numbers, got data of type {type(data).__name__!r}")
     plain = _plain(data)
-    if wanted is None:
-        wanted = _infer(plain).dtype
+    try:
+        inferred = _infer(plain)
+    except DTypeError as error:
+        raise error if wanted is None else ArgumentTypeError(str(error)) from None
+    wanted = inferred.dtype if wanted is None else wanted
     try:
         return np.array(plain, dtype=wanted)
-    except OverflowError as error:
-        raise _overflow(plain, wanted, error) from None
-    except (ValueError, TypeError) as error:
-        raise _explain(plain, error) from None
+    except (ValueError, TypeError, OverflowError) as error:
+        raise _explain(plain, wanted, error) from None
 
 
 def _plain(data: Any) -> Any:
@@ -66,36 +68,34 @@ def _kinds(data: Any) -> Iterator[dtype]:
     if isinstance(data, list | tuple | range):
         types = set(map(type, data))
         if types <= _PYTHON_NUMBERS:
-            yield from map(as_dtype, types)
+            yield from (_of_python(kind) for kind in types)
         else:
             for item in data:
                 yield from _kinds(item)
     elif isinstance(data, np.ndarray | np.generic) and data.dtype in DTYPES:
         yield DTYPES[data.dtype]
     elif isinstance(data, bool | int | float):
-        yield as_dtype(type(data))
+        yield _of_python(type(data))
     elif isinstance(data, str):
         raise ArgumentError("tensor: too many dimensions 'str'; expected numbers in nested lists")
     else:
         raise DTypeError(f"tensor: Could not infer dtype of {type(data).__name__}; expected numbers in nested lists")
 
 
-def _overflow(data: Any, wanted: Any, error: Exception) -> Exception:
-    kind = ArgumentError if wanted is None or wanted == np.int64 else DTypeError
-    return kind(f"tensor: Overflow: {str(data)[:80]} doesn't fit {wanted} ({error})")
+def _of_python(kind: type) -> dtype:
+    return get_default_dtype() if kind is float else as_dtype(kind)
 
 
-def _explain(data: Any, error: Exception) -> Exception:
-    """PyTorch's error for nested lists that aren't a rectangle of numbers."""
+def _explain(data: Any, wanted: np.dtype, error: Exception) -> Exception:
+    """PyTorch's error for nested lists that aren't a rectangle of numbers, or hold numbers that don't fit."""
     level, depth = [data], 0
-    while all(isinstance(item, list | tuple) for item in level):
+    while level and all(isinstance(item, list | tuple) for item in level):
         lengths = [len(item) for item in level]
         for length in lengths:
             if length != lengths[0]:
                 return ArgumentError(f"tensor: expected sequence of length {lengths[0]} at dim {depth} (got {length})")
         level, depth = [part for item in level for part in item], depth + 1
-        if not level:
-            break
     if any(isinstance(item, list | tuple) for item in level):
         return ArgumentTypeError(f"tensor: not a sequence: lists and numbers are mixed at dim {depth}")
-    return ArgumentTypeError(f"tensor: expected numbers in nested lists, got {str(data)[:80]} ({error})")
+    kind = ArgumentError if wanted == np.int64 and isinstance(error, OverflowError) else DTypeError
+    return kind(f"tensor: value cannot be converted to {wanted} without overflow: {str(data)[:80]} ({error})")

@@ -55,7 +55,9 @@ def set_printoptions(
     >>> tg.set_printoptions(profile="default")
     """
     if profile is not None:
-        check_argument(profile in _PROFILES, f"set_printoptions: profile expected one of {list(_PROFILES)}, got {profile!r}")
+        check_argument(
+            profile in _PROFILES, f"set_printoptions: profile expected one of {list(_PROFILES)}, got {profile!r}"
+        )
     given = dict(precision=precision, threshold=threshold, edgeitems=edgeitems, linewidth=linewidth)
     chosen = _PROFILES.get(profile or "", {}) | {name: value for name, value in given.items() if value is not None}
     for name, value in chosen.items():

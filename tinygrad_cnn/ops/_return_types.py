@@ -17,7 +17,7 @@ def return_type(name: str, *fields: str) -> Any:
         __slots__ = ()
 
         def __repr__(self) -> str:
-            parts = ",\n".join(f"{field}={value!r}" for field, value in zip(self._fields, self, strict=True))
+            parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, tuple(self), strict=True))
             return f"torch.return_types.{name}(\n{parts})"
 
     Result.__name__ = Result.__qualname__ = name

@@ -139,8 +139,8 @@ def searchsorted(
     else:
         if sequence.shape[:-1] != values.shape[:-1]:
             raise ShapeError(
-                "searchsorted: boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-                f"and input value tensor must match, got {sequence.shape} and {values.shape}"
+                "searchsorted: boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+                f"tensor and input value tensor must match, got {sequence.shape} and {values.shape}"
             )
         found = np.empty(values.shape, np.int64)
         for row in np.ndindex(*values.shape[:-1]):

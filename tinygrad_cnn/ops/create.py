@@ -1,4 +1,4 @@
-"""Making tensors from data, from a shape, or like another tensor; and what can be asked about dtypes."""
+"""Making tensors from data, from a shape, or like another tensor."""
 
 from __future__ import annotations
 
@@ -13,32 +13,24 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, wrap
-from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, dtype, get_default_dtype, promote
+from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, get_default_dtype
 from tinygrad_cnn.backend import device as Device
-from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError
+from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
 
 __all__ = [
     "arange",
     "as_tensor",
     "asarray",
-    "can_cast",
     "empty",
     "empty_like",
     "eye",
-    "finfo",
     "from_numpy",
     "full",
     "full_like",
-    "iinfo",
-    "is_floating_point",
-    "is_tensor",
     "linspace",
     "logspace",
-    "numel",
     "ones",
     "ones_like",
-    "promote_types",
-    "result_type",
     "scalar_tensor",
     "tensor",
     "tril_indices",
@@ -85,7 +77,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if device is not None:
         Device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None else data.to(as_dtype(dtype))  # type: ignore[attr-defined,no-any-return]  # from ops
+        return data if dtype is None else data.to(as_dtype(dtype))
     if isinstance(data, np.ndarray):
         shared = from_numpy(data)
         return shared if dtype is None or shared.dtype is as_dtype(dtype) else tensor(data, dtype=dtype)
@@ -193,14 +185,14 @@ def full(
     (tensor([7, 7]), tensor([0.5000, 0.5000]))
     """
     if not isinstance(size, list | tuple):
-        raise ArgumentTypeError(f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}")
+        raise ArgumentTypeError(
+            f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}"
+        )
     value = array_of(fill_value, dtype)
     return finish(np.full(shape_of((size,), "full"), value, value.dtype), device, requires_grad)
 
 
-def eye(
-    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
-) -> Tensor:
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The identity matrix, n×n or n×m."""
     for name, side in (("n", n), ("m", m)):
         if side is not None and side < 0:
@@ -235,7 +227,7 @@ def arange(
     if (end - start) * step < 0:
         raise ShapeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}")
     floating = any(isinstance(x, float) for x in (start, end, step))
-    wanted = as_dtype((float if floating else int) if dtype is None else dtype).dtype
+    wanted = as_dtype((get_default_dtype() if floating else int) if dtype is None else dtype).dtype
     if floating:
         array = (start + step * np.arange(math.ceil((end - start) / step))).astype(wanted)
     else:
@@ -353,13 +345,15 @@ fill.reference(lambda input, value: input * 0.0 + value)
 @fill.check
 def _(input: Array, value: Array) -> None:
     if np.ndim(value) > 0:
-        raise ShapeError(f"fill_ only supports 0-dimension value tensor but got tensor with {np.ndim(value)} dimensions")
+        raise ShapeError(
+            f"fill_ only supports 0-dimension value tensor but got tensor with {np.ndim(value)} dimensions"
+        )
 
 
 @tensor_method
 def zero_(self: Tensor) -> Tensor:
     """Overwrite with zeros."""
-    return self.fill_(0)  # type: ignore[attr-defined,no-any-return]  # an op's in-place form
+    return self.fill_(0)
 
 
 @tensor_method("new_tensor")
@@ -380,82 +374,3 @@ def _new(make: Callable[..., Tensor]) -> None:
 
 for _make in (zeros, ones, empty, full):
     _new(_make)
-
-
-# ------------------------------------------------------------------------------------------- questions
-def is_tensor(obj: Any) -> bool:
-    """Whether ``obj`` is a Tensor."""
-    return isinstance(obj, Tensor)
-
-
-def numel(input: Tensor) -> int:
-    """The number of elements."""
-    return require_tensor(input, "numel").size
-
-
-def is_floating_point(input: Tensor) -> bool:
-    """Whether the elements are floating-point numbers."""
-    return require_tensor(input, "is_floating_point").dtype.kind == "f"
-
-
-def result_type(tensor1: Any, tensor2: Any) -> dtype:
-    """The dtype that arithmetic between two tensors or numbers gives.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.result_type(tg.ones(2, dtype=tg.int64), 0.5)
-    torch.float32
-    """
-    return DTYPES[promote([as_array(tensor1), as_array(tensor2)])]
-
-
-def promote_types(type1: Any, type2: Any) -> dtype:
-    """The smallest dtype that arithmetic between tensors of two dtypes gives."""
-    return DTYPES[promote([np.empty(0, as_dtype(type1).dtype), np.empty(0, as_dtype(type2).dtype)])]
-
-
-def can_cast(from_: Any, to: Any) -> bool:
-    """Whether a conversion keeps the category, or goes from bool to integer to floating."""
-    a, b = as_dtype(from_), as_dtype(to)
-    return a.category <= b.category and not (a.is_signed and b is as_dtype("uint8"))
-
-
-class finfo:
-    """The limits of a floating dtype.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.finfo(tg.float32).eps
-    1.1920928955078125e-07
-    """
-
-    def __init__(self, type: Any = None) -> None:
-        found = get_default_dtype() if type is None else as_dtype(type)
-        if not found.is_floating_point:
-            raise ArgumentTypeError(f"finfo() requires a floating point input type, got {found}; use iinfo")
-        limits = np.finfo(found.dtype)
-        self.bits, self.dtype = limits.bits, found.name
-        self.eps, self.min, self.max = float(limits.eps), float(limits.min), float(limits.max)
-        self.tiny = self.smallest_normal = float(limits.tiny)
-        self.resolution = float(limits.resolution)
-
-    def __repr__(self) -> str:
-        names = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")
-        return f"finfo({', '.join(f'{n}={getattr(self, n):g}' for n in names)}, dtype={self.dtype})"
-
-
-class iinfo:
-    """The limits of an integer dtype.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.iinfo(tg.uint8).max
-    255
-    """
-
-    def __init__(self, type: Any) -> None:
-        found = as_dtype(type)
-        if found.category != 1:
-            raise ArgumentTypeError(f"iinfo() requires an integer input type, got {found}; use finfo")
-        limits = np.iinfo(found.dtype)
-        self.bits, self.dtype, self.min, self.max = limits.bits, found.name, int(limits.min), int(limits.max)
-
-    def __repr__(self) -> str:
-        return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

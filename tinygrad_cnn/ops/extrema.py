@@ -11,6 +11,7 @@ from tinygrad_cnn.autograd.op import differentiable, operation
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
+from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._return_types import return_type
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.combine import maximum, minimum
@@ -85,7 +86,7 @@ def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str,
     @differentiable(name=name, grad_name=grad_name, method=method)
     def op(input: Array, dim: Dims = (), keepdim: bool = False) -> Array:
         check_not_empty(input.shape, dim, name)
-        return np.asarray(ufunc.reduce(input, axis=axes_of(dim, input.ndim, keepdim, name), keepdims=keepdim))
+        return kernels.reduce(ufunc, input, axes_of(dim, input.ndim, keepdim, name), keepdim)
 
     op.__doc__ = doc
     op.gradients(input=lambda g, input, out, dim, keepdim: shared_by_ties(g, input, out, dim, keepdim, not method))
@@ -183,7 +184,7 @@ MinResult = return_type("min", "values", "indices")
 @tensor_method
 @numpy_names
 def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The largest element; along ``dim`` with its index, as a pair; or, given a tensor, the larger elements of two.
+    """The largest element; along ``dim`` with its index, as a pair; or, given a tensor, the larger of each two.
 
     >>> import tinygrad_cnn as tg
     >>> x = tg.tensor([[1.0, 5.0], [4.0, 2.0]])
@@ -199,7 +200,7 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
 @tensor_method
 @numpy_names
 def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest element; along ``dim`` with its index, as a pair; or, given a tensor, the smaller elements of two."""
+    """The smallest element; along ``dim`` with its index, as a pair; or, given a tensor, the smaller of each two."""
     return _three_forms(input, dim, keepdim, other, (_lowest, _min_along, MinResult, minimum))
 
 

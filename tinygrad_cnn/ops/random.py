@@ -119,7 +119,8 @@ def draw_uniform(shape: tuple[int, ...], dtype: np.dtype, generator: Generator |
     _require_floating(dtype, "rand")
     source = _numpy(generator, "rand")
     if dtype.itemsize == 2:
-        return np.minimum(source.random(shape, np.float32).astype(dtype), dtype.type(1) - np.finfo(dtype).epsneg)
+        below_one = dtype.type(1) - np.finfo(dtype).epsneg  # what rounding up would reach
+        return np.asarray(np.minimum(source.random(shape, np.float32).astype(dtype), below_one))
     return np.asarray(source.random(shape, dtype))
 
 
@@ -188,7 +189,7 @@ randn_like = _like(draw_normal, "randn_like", "Standard normal numbers of a tens
 
 
 def randint(
-    low: int,
+    low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
@@ -228,9 +229,7 @@ def randint_like(
     array = require_tensor(input, "randint_like")
     low, high = (0, low) if high is None else (low, high)
     wanted = array.dtype if dtype is None else as_dtype(dtype).dtype
-    return finish(
-        _draw_integers(low, high, array.shape, wanted, generator, "randint_like"), device, requires_grad
-    )
+    return finish(_draw_integers(low, high, array.shape, wanted, generator, "randint_like"), device, requires_grad)
 
 
 def randperm(
@@ -368,7 +367,7 @@ def _filler(draw: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
         values = draw(array.shape, array.dtype, generator, *args, **settings)
         if recorded:
             values = np.asarray(values).astype(array.dtype, copy=False)
-            return self._assign(overwrite, name, (wrap(values),), {})  # type: ignore[attr-defined,no-any-return]  # ops.inplace
+            return self._assign(overwrite, name, (wrap(values),), {})
         write(self, ..., values)
         return self
 
@@ -404,7 +403,7 @@ def log_normal_(shape: Any, dtype: Any, generator: Any, mean: float = 1.0, std: 
     """Overwrite with e to the power of normal numbers."""
     if std <= 0:
         raise ShapeError(f"log_normal_ expects std > 0.0, but found std={std}")
-    return np.exp(normal_(shape, dtype, generator, mean, std))
+    return np.asarray(np.exp(normal_(shape, dtype, generator, mean, std)))
 
 
 @_filler
@@ -421,7 +420,7 @@ def exponential_(shape: Any, dtype: Any, generator: Any, lambd: float = 1.0) -> 
     if dtype.kind != "f":
         raise DTypeError(f"exponential_: expected a floating tensor, got {as_dtype(dtype)}")
     wide = np.float64 if dtype.itemsize == 8 else np.float32
-    return _numpy(generator, "exponential_").standard_exponential(shape, wide) / wide(lambd)
+    return np.asarray(_numpy(generator, "exponential_").standard_exponential(shape, wide) / wide(lambd))
 
 
 @_filler
@@ -431,7 +430,7 @@ def cauchy_(shape: Any, dtype: Any, generator: Any, median: float = 0.0, sigma: 
         raise ShapeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
     if dtype.kind != "f":
         raise DTypeError(f"cauchy_: expected a floating tensor, got {as_dtype(dtype)}")
-    return median + sigma * _numpy(generator, "cauchy_").standard_cauchy(shape)
+    return np.asarray(median + sigma * _numpy(generator, "cauchy_").standard_cauchy(shape))
 
 
 @_filler
@@ -448,5 +447,11 @@ def random_(shape: Any, dtype: Any, generator: Any, from_: int | None = None, to
     if to is None and from_ is not None:
         from_, to = None, from_
     if to is None:
-        to = 2 ** (np.finfo(dtype).nmant + 1) + 1 if dtype.kind == "f" else 2 if dtype.kind == "b" else np.iinfo(dtype).max
+        to = (
+            2 ** (np.finfo(dtype).nmant + 1) + 1
+            if dtype.kind == "f"
+            else 2
+            if dtype.kind == "b"
+            else np.iinfo(dtype).max
+        )
     return _draw_integers(from_ or 0, to, shape, dtype, generator, "random_")

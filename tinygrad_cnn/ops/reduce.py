@@ -13,6 +13,7 @@ from tinygrad_cnn.autograd.op import differentiable, operation
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import DTYPES, Array, as_dtype, as_floating, require_floating
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
+from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.elementwise import keep
 from tinygrad_cnn.ops.shape import expand, reshape
@@ -30,8 +31,8 @@ def axes_of(dim: Dims, ndim: int, keepdim: bool, op: str) -> tuple[int, ...]:
         raise ArgumentTypeError(f"{op}(): argument 'keepdim' must be bool, not {type(keepdim).__name__}")
     if dim is None:
         return tuple(range(ndim))
-    if not isinstance(dim, tuple | list):
-        return (check_dim(dim, ndim, op),)[:ndim]
+    if isinstance(dim, int) or not isinstance(dim, tuple | list):
+        return (check_dim(dim, ndim, op),)[:ndim]  # type: ignore[arg-type]  # refused if it is no int
     axes = tuple([check_dim(d, ndim, op) for d in dim])
     if len(set(axes)) < len(axes):
         twice = next(d for d in axes if axes.count(d) > 1)
@@ -59,11 +60,6 @@ def in_dtype(input: Array, dtype: Any) -> Array:
     return input if input.dtype.kind == "f" else input.astype(np.int64, copy=False)
 
 
-def reduced(ufunc: np.ufunc, input: Array, axes: tuple[int, ...], keepdim: bool) -> Any:
-    """The ufunc's reduction in the input's own dtype."""
-    return ufunc.reduce(input, axis=axes, keepdims=keepdim, dtype=input.dtype)
-
-
 # --------------------------------------------------------------------------------------------- sum, mean
 @differentiable(method=True, grad_name=lambda dim: "SumBackward0" if dim is None else "SumBackward1")
 def sum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
@@ -74,7 +70,7 @@ def sum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = N
     (tensor([3., 3.]), tensor(6.))
     """
     axes = axes_of(dim, input.ndim, keepdim, "sum")
-    return reduced(np.add, in_dtype(input, dtype), axes, keepdim)
+    return kernels.total(in_dtype(input, dtype), axes, keepdim)
 
 
 sum.gradients(input=lambda g, input_shape, dim, keepdim: spread(g, input_shape, dim, keepdim))
@@ -90,7 +86,7 @@ def reduce_by_loop(input: Array, dim: Dims, keepdim: bool, function: Any) -> Arr
     """``function`` of each list of elements that a reduction makes one of, for references."""
     dims = range(input.ndim) if dim is None or not input.ndim else (dim,) if isinstance(dim, int) else dim
     axes = [d % input.ndim for d in dims]
-    groups: dict[tuple[int, ...], list[float]] = {}
+    groups: dict[tuple[int, ...], list[Any]] = {}
     shape = [1 if d in axes else side for d, side in enumerate(input.shape)]
     for index in np.ndindex(*input.shape):
         groups.setdefault(tuple([0 if d in axes else i for d, i in enumerate(index)]), []).append(input[index])
@@ -109,8 +105,8 @@ def mean(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = 
     tensor([[2., 4.]])
     """
     axes = axes_of(dim, input.ndim, keepdim, "mean")
-    total = reduced(np.add, in_dtype(input, dtype), axes, keepdim)
-    return total / math.prod([input.shape[d] for d in axes])
+    total = kernels.total(in_dtype(input, dtype), axes, keepdim)
+    return np.asarray(total / math.prod([input.shape[d] for d in axes]))
 
 
 mean.gradients(
@@ -161,10 +157,10 @@ def logsumexp(input: Array, dim: Dims, keepdim: bool = False) -> Array:
     input = as_floating(input, "logsumexp")
     axes = axes_of(dim, input.ndim, keepdim, "logsumexp")
     if not input.size:
-        return np.log(np.add.reduce(input, axis=axes, keepdims=keepdim))
-    highest = np.maximum.reduce(input, axis=axes, keepdims=True)
+        return np.asarray(np.log(kernels.total(input, axes, keepdim)))
+    highest = kernels.reduce(np.maximum, input, axes, keepdims=True)
     highest = np.where(np.isfinite(highest), highest, input.dtype.type(0))  # infinities come out by themselves
-    out = highest + np.log(np.add.reduce(np.exp(input - highest), axis=axes, keepdims=True))
+    out = np.asarray(highest + np.log(kernels.total(np.exp(input - highest), axes, keepdims=True)))
     return out if keepdim else out.squeeze(axes)
 
 

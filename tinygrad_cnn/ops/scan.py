@@ -12,10 +12,11 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
+from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.join import cat
 from tinygrad_cnn.ops.rearrange import flip
-from tinygrad_cnn.ops.reduce import axes_of, in_dtype, reduce_by_loop, reduced, spread
+from tinygrad_cnn.ops.reduce import axes_of, in_dtype, reduce_by_loop, spread
 from tinygrad_cnn.ops.shape import reshape
 
 __all__ = ["cumprod", "cumsum", "diff", "prod"]
@@ -63,9 +64,9 @@ def _scan(ufunc: np.ufunc, input: Array, dim: int, dtype: Any, op: str) -> Array
 def _scan_by_loop(input: Array, dim: int, function: Any) -> Array:
     out = np.empty(input.shape)
     for index in np.ndindex(*input.shape):
-        upto = list(index)
+        upto: list[Any] = list(index)
         if input.ndim:
-            upto[dim] = slice(0, index[dim] + 1)  # type: ignore[call-overload]  # an index of ints and one slice
+            upto[dim] = slice(0, index[dim] + 1)
         out[index] = function(np.atleast_1d(input[tuple(upto)]).tolist())
     return out
 
@@ -138,7 +139,7 @@ def prod(input: Array, dim: int | None = None, keepdim: bool = False, *, dtype: 
     if isinstance(dim, tuple | list):
         raise ArgumentTypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}; reduce one at a time")
     axes = axes_of(dim, input.ndim, keepdim, "prod")
-    return np.asarray(reduced(np.multiply, in_dtype(input, dtype), axes, keepdim))
+    return kernels.reduce(np.multiply, in_dtype(input, dtype), axes, keepdim)
 
 
 prod.gradients(

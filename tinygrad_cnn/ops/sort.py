@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
-from tinygrad_cnn.autograd.op import differentiable, operation
+from tinygrad_cnn.autograd.op import Op, differentiable, operation
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ShapeError, UnsupportedError
@@ -27,7 +27,7 @@ def _order(input: Array, dim: int, descending: bool) -> Array:
     if not descending:
         return np.argsort(input, dim, kind="stable")
     backwards = np.argsort(np.flip(input, dim), dim, kind="stable")
-    return input.shape[dim] - 1 - np.flip(backwards, dim)
+    return np.asarray(input.shape[dim] - 1 - np.flip(backwards, dim))
 
 
 def _taken(input: Array, indices: Array, dim: int) -> Array:
@@ -156,7 +156,7 @@ def topk(input: Any, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 
 # ------------------------------------------------------------------------------------- one of each row
-def _ranked(name: str, grad_name: str, find: Any, doc: str) -> Any:
+def _ranked(name: str, grad_name: str, find: Any, doc: str) -> Op:
     """An op that selects one element along ``dim`` and, as a residual, its index."""
 
     @differentiable(name=name, grad_name=grad_name, residuals=("indices",))
@@ -177,7 +177,7 @@ def _ranked(name: str, grad_name: str, find: Any, doc: str) -> Any:
 
 
 def _find_kth(input: Array, dim: int, k: int) -> Array:
-    return np.take(_order(input, dim, False), k - 1, dim)
+    return np.asarray(np.take(_order(input, dim, False), k - 1, dim))
 
 
 def _find_median(input: Array, dim: int, k: int, ignore_nan: bool = False) -> Array:
@@ -187,7 +187,7 @@ def _find_median(input: Array, dim: int, k: int, ignore_nan: bool = False) -> Ar
         middle = (np.maximum((~missing).sum(dim, keepdims=True), 1) - 1) // 2
         return np.take_along_axis(order, middle, dim).squeeze(dim)
     middle = np.take(order, (input.shape[dim] - 1) // 2, dim)
-    return np.where(missing.any(dim), missing.argmax(dim), middle)
+    return np.asarray(np.where(missing.any(dim), missing.argmax(dim), middle))
 
 
 def _find_mode(input: Array, dim: int, k: int) -> Array:

@@ -12,6 +12,7 @@ from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError
+from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.reduce import Dims, axes_of, count_of, mean, reduce_by_loop, spread
 
@@ -23,9 +24,9 @@ def _variance(input: Array, dim: Dims, keepdim: bool, correction: Number, op: st
         raise DTypeError(f"{op}: std and var only support floating point dtypes; convert with .float()")
     axes = axes_of(dim, input.ndim, keepdim, op)
     count = math.prod([input.shape[d] for d in axes])
-    centered = input - np.add.reduce(input, axis=axes, keepdims=True) / max(count, 1)
+    centered = input - kernels.total(input, axes, keepdims=True) / max(count, 1)
     centered *= centered
-    return np.asarray(np.add.reduce(centered, axis=axes, keepdims=keepdim)) / input.dtype.type(max(count - correction, 0))
+    return np.asarray(kernels.total(centered, axes, keepdim) / input.dtype.type(max(count - correction, 0)))
 
 
 @differentiable(name="var")
@@ -46,7 +47,7 @@ variance.gradients(input=_variance_gradient)
 @differentiable(name="std")
 def deviation(input: Array, dim: Dims = None, keepdim: bool = False, correction: Number = 1) -> Array:
     """The square root of the variance; where that is 0, so is its gradient."""
-    return np.sqrt(_variance(input, dim, keepdim, correction, "std"))
+    return np.asarray(np.sqrt(_variance(input, dim, keepdim, correction, "std")))
 
 
 deviation.gradients(
@@ -95,7 +96,12 @@ def _settings(op: str, dim: Any, unbiased: Any, correction: Any) -> tuple[Dims, 
 @tensor_method
 @numpy_names
 def var(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Number | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
 ) -> Any:
     """The variance over some dimensions, or over all: unbiased (``correction=1``) unless told otherwise.
 
@@ -113,7 +119,12 @@ def var(
 @tensor_method
 @numpy_names
 def std(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Number | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
 ) -> Any:
     """The standard deviation over some dimensions, or over all, with the same forms as ``var``."""
     dim, correction = _settings("std", dim, unbiased, correction)
@@ -122,7 +133,12 @@ def std(
 
 @numpy_names
 def var_mean(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Number | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
 ) -> tuple[Any, Any]:
     """The variance and the mean, with the same forms as ``var``."""
     dim, correction = _settings("var_mean", dim, unbiased, correction)
@@ -131,7 +147,12 @@ def var_mean(
 
 @numpy_names
 def std_mean(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Number | None = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Number | None = None,
 ) -> tuple[Any, Any]:
     """The standard deviation and the mean, with the same forms as ``var``."""
     dim, correction = _settings("std_mean", dim, unbiased, correction)

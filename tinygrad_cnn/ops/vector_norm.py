@@ -11,6 +11,7 @@ from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
+from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.elementwise import choose, keep
 from tinygrad_cnn.ops.extrema import shared_by_ties
@@ -30,20 +31,24 @@ def vector_norm(x: Array, ord: Number = 2, dim: Dims = None, keepdim: bool = Fal
     """
     if dtype is not None:
         x = x.astype(as_dtype(dtype).dtype)
+    return np.asarray(_length(x, ord, dim, keepdim))
+
+
+def _length(x: Array, ord: Number, dim: Dims, keepdim: bool) -> Any:
     axes = axes_of(dim, x.ndim, keepdim, "vector_norm")
     if ord == 2:
         if len(axes) == x.ndim and not keepdim:
             flat = x.ravel(order="K")
             return np.sqrt(np.dot(flat, flat))
-        return np.sqrt(np.add.reduce(np.square(x), axis=axes, keepdims=keepdim))
+        return np.sqrt(kernels.total(np.square(x), axes, keepdim))
     if ord == 0:
-        return np.add.reduce(x != 0, axis=axes, keepdims=keepdim, dtype=x.dtype)
+        return kernels.total((x != 0).astype(x.dtype), axes, keepdim)
     sizes = np.abs(x)
     if math.isinf(ord):
-        return (np.maximum if ord > 0 else np.minimum).reduce(sizes, axis=axes, keepdims=keepdim)
+        return kernels.reduce(np.maximum if ord > 0 else np.minimum, sizes, axes, keepdim)
     if ord == 1:
-        return np.add.reduce(sizes, axis=axes, keepdims=keepdim)
-    return np.add.reduce(sizes**ord, axis=axes, keepdims=keepdim) ** x.dtype.type(1 / ord)
+        return kernels.total(sizes, axes, keepdim)
+    return kernels.total(sizes**ord, axes, keepdim) ** x.dtype.type(1 / ord)
 
 
 def _gradient(g: Any, x: Any, out: Any, ord: Number, dim: Dims, keepdim: bool) -> Any:

@@ -1,0 +1,56 @@
+"""Reductions over any dimensions, fast in any memory order."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tinygrad_cnn.backend import Array
+
+_WORTHWHILE = 4096  # elements from which rearranging pays
+_LONGEST_PRODUCT = 8192  # longer rows are summed by halves, which rounds less
+
+
+def reduce(ufunc: Any, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """``ufunc.reduce`` in the array's own dtype, as an array."""
+    return np.asarray(ufunc.reduce(x, axis=axes, dtype=x.dtype, keepdims=keepdims))
+
+
+def total(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
+    """The sum over ``axes``.
+
+    NumPy's own is up to ten times slower where few elements lie side by side, as in the sum over the pixels of
+    channels-last images. Products with ones do it at the speed of memory.
+    """
+    if x.size < _WORTHWHILE or x.dtype.kind != "f" or x.dtype.itemsize == 2 or not axes:
+        return reduce(np.add, x, axes, keepdims)
+    order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
+    ordered = x.transpose(order)
+    if not ordered.flags.c_contiguous:
+        return reduce(np.add, x, axes, keepdims)
+    runs: list[list[Any]] = []  # neighbours in memory that are all kept or all reduced: [reduced?, elements]
+    for axis in order:
+        reduced = axis in axes
+        if runs and runs[-1][0] == reduced:
+            runs[-1][1] *= x.shape[axis]
+        else:
+            runs.append([reduced, x.shape[axis]])
+    out = ordered.reshape([count for _, count in runs])
+    for place in reversed(range(len(runs))):
+        if runs[place][0]:
+            out = _sum_one(out, place)
+    kept = [axis for axis in order if axis not in axes]
+    out = out.reshape([x.shape[axis] for axis in kept]).transpose(np.argsort(kept) if kept else ())
+    return out.reshape([1 if axis in axes else side for axis, side in enumerate(x.shape)]) if keepdims else out
+
+
+def _sum_one(x: Array, place: int) -> Array:
+    """The sum over one dimension of a contiguous array."""
+    count = x.shape[place]
+    if place == x.ndim - 1:
+        return x @ np.ones(count, x.dtype) if count <= _LONGEST_PRODUCT and x.ndim > 1 else reduce(np.add, x, (place,))
+    before, behind = x.shape[:place], x.shape[place + 1 :]
+    rows = x.reshape(math.prod(before), count, math.prod(behind))
+    return np.matmul(np.ones((1, count), x.dtype), rows).reshape(*before, *behind)
