@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.tensor import Tensor, array_of, wrap
+from tinygrad_cnn.autograd.parse import array_of
+from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.errors import ArgumentTypeError, DataError, ShapeError
 from tinygrad_cnn.ops.join import stack
 

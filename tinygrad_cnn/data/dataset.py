@@ -73,7 +73,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(tensor[index] for tensor in self.tensors)  # type: ignore[index]  # from ops
+        return tuple(tensor[index] for tensor in self.tensors)
 
     def __len__(self) -> int:
         return len(self.tensors[0])
@@ -207,7 +207,7 @@ def columns_at(dataset: Any, indices: Sequence[int]) -> list[Tensor] | None:
         dataset, indices = dataset.dataset, [dataset.indices[index] for index in indices]
     if type(dataset) is not TensorDataset:
         return None
-    return [tensor[list(indices)] for tensor in dataset.tensors]  # type: ignore[index]  # from ops
+    return [tensor[list(indices)] for tensor in dataset.tensors]
 
 
 def random_split(dataset: Any, lengths: Sequence[float], generator: Generator | None = None) -> list[Subset[Any]]:

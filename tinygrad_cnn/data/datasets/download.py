@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,14 +25,13 @@ def download_file(name: str, folder: Path, mirrors: Sequence[str], md5: str) -> 
             content = _fetch(url)
             check_md5(content, md5, url)
         except (OSError, DataError) as error:  # OSError: no network, no host, time-out, HTTP errors
-            failures.append(f"  {url}: {error}")
+            failures.append(str(error) if url in str(error) else f"{url}: {error}")
         else:
-            write_atomically(folder / name, content)
+            write_atomically(folder / name, content)  # an error here is no reason to try another mirror
             return folder / name
     raise DataError(
-        f"{name}: could not be downloaded; every mirror failed:\n"
-        + "\n".join(failures)
-        + f"\nConnect to the internet and try again, or put the file into {folder} yourself."
+        f"{name}: could not be downloaded; every mirror failed ({'; '.join(failures)}). "
+        f"Connect to the internet and try again, or put the file into {folder} yourself"
     )
 
 
@@ -48,18 +46,15 @@ def check_md5(content: bytes, md5: str, name: object) -> None:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file that other processes see whole or not at all."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
     except OSError as error:
         raise DataError(f"{path}: can't be written: {error.strerror or error}") from None
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _fetch(url: str) -> bytes:
