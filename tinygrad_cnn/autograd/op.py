@@ -286,7 +286,7 @@ class Op:
         return outs
 
     def _track(self, out: Tensor, source: Tensor | None, values: list[Any], output: int | None) -> None:
-        if source is not None and np.may_share_memory(source._array, out._array):  # else the op had to copy
+        if source is not None and (not out._array.size or np.may_share_memory(source._array, out._array)):
             track_view(out, source, self, values[1:], output)
 
     def _record(
@@ -389,19 +389,17 @@ class Op:
         formulas: list[tuple[Callable[..., Any], tuple[int, ...]] | None] = []
         if self._composite is not None:  # create_graph runs it on the inputs themselves
             slots.extend(Slot(VALUE, i, name) for i, name in enumerate(self.parameters))
-        if self._fused is not None:
-            return Plan(tuple(slots + self._fused_slots(slots)), (), flags)
+        defined = self.formulas if self._fused is None else self._fused[0]
         for name, needed in zip(self.inputs, flags, strict=True):
-            if not needed:
-                formulas.append(None)
-                continue
-            formula = self.formulas.get(name)
-            if formula is None:
+            if needed and name not in defined:
                 raise DTypeError(
                     f"{self.name}: the derivative with respect to '{name}' is not defined; pass it as a Tensor that "
                     "doesn't require grad (detach() it)"
                 )
-            formulas.append((formula, positions(formula)))
+        if self._fused is not None:
+            return Plan(tuple(slots + self._fused_slots(slots)), (), flags)
+        for name, needed in zip(self.inputs, flags, strict=True):
+            formulas.append((self.formulas[name], positions(self.formulas[name])) if needed else None)
         return Plan(tuple(slots), tuple(formulas), flags)
 
     def _fused_slots(self, slots: list[Slot]) -> list[Slot]:

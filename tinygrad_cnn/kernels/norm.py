@@ -12,7 +12,7 @@ Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
 
 def column_sums(rows: np.ndarray) -> np.ndarray:
     """The sum of each column, by BLAS: several times faster than ``add.reduce`` along the first axis."""
-    return np.dot(np.ones(len(rows), rows.dtype), rows)
+    return np.asarray(np.ones(len(rows), rows.dtype) @ rows)
 
 
 def scale_shift(rows: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray:

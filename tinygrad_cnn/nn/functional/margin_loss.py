@@ -11,9 +11,9 @@ from tinygrad_cnn.autograd.tensor import wrap
 from tinygrad_cnn.errors import ArgumentError, DTypeError, ShapeError
 from tinygrad_cnn.nn.functional.loss import check_tensors, reduced, reduction_of
 from tinygrad_cnn.ops.activation import logsigmoid
+from tinygrad_cnn.ops.combine import minimum
 from tinygrad_cnn.ops.distance import pairwise_distance
 from tinygrad_cnn.ops.elementwise import where
-from tinygrad_cnn.ops.combine import minimum
 from tinygrad_cnn.ops.loss import check_labels
 
 __all__ = [

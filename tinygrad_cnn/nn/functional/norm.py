@@ -10,7 +10,7 @@ from tinygrad_cnn.autograd.mode import no_grad
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.nn.functional.pool import avg_pool2d
 from tinygrad_cnn.ops import norm as ops
-from tinygrad_cnn.ops.create import finfo
+from tinygrad_cnn.ops.info import finfo
 from tinygrad_cnn.ops.norm import per_channel
 from tinygrad_cnn.ops.pad import constant_pad_nd
 
