@@ -87,7 +87,7 @@ INPLACE = [
 ]
 
 
-@pytest.mark.parametrize("name", INPLACE.split())
+@pytest.mark.parametrize("name", INPLACE)
 def test_in_place(name):
     def call(T, x):
         y = x * 1
@@ -211,3 +211,66 @@ def test_gumbel_softmax():
     assert hard.detach().numpy()[:, 1].mean() > 0.8  # exp(3) / (exp(3) + 2) = 0.91
     (hard * tg.tensor([1.0, 2.0, 3.0])).sum().backward()
     assert np.abs(logits.grad.numpy()).max() > 0
+
+
+LAYERS = {
+    "ReLU": [(), (True,)],
+    "ReLU6": [(), (True,)],
+    "LeakyReLU": [(), (0.2, True)],
+    "PReLU": [(), (3, 0.1)],
+    "RReLU": [(), (0.1, 0.2, True)],
+    "ELU": [(), (0.5, True)],
+    "SELU": [(), (True,)],
+    "CELU": [(), (2, True)],
+    "GELU": [(), ("tanh",)],
+    "SiLU": [(), (True,)],
+    "Mish": [(), (True,)],
+    "Hardswish": [(), (True,)],
+    "Hardsigmoid": [(), (True,)],
+    "Hardtanh": [(), (-2, 2, True), (0, 1)],
+    "Hardshrink": [(), (1,)],
+    "Softshrink": [(), (1,)],
+    "Tanhshrink": [()],
+    "Sigmoid": [()],
+    "LogSigmoid": [()],
+    "Tanh": [()],
+    "Softplus": [(), (2, 10)],
+    "Softsign": [()],
+    "Softmax": [(1,)],
+    "Softmax2d": [()],
+    "LogSoftmax": [(-1,)],
+    "Softmin": [(0,)],
+    "Threshold": [(0.5, 2), (1, 2, True)],
+    "GLU": [(), (2,)],
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layer(name):
+    x = rng.normal(0, 3, (2, 3, 4, 2))
+    for settings in LAYERS[name]:
+        theirs, ours = getattr(torch.nn, name)(*settings), getattr(tg.nn, name)(*settings)
+        assert repr(ours) == repr(theirs)
+        assert list(ours.state_dict()) == list(theirs.state_dict())
+        compare(lambda T, x, n=name, s=settings: getattr(T.nn, n)(*s).double().eval()(x * 1), x)
+
+
+def test_layer_without_dim():
+    assert repr(tg.nn.Softmax()) == repr(torch.nn.Softmax())
+    with pytest.warns(UserWarning, match="Implicit dimension"):
+        tg.nn.Softmax()(tg.ones(2, 2))
+
+
+def test_layer_refusals():
+    for call in (
+        lambda T: T.nn.Hardtanh(1, 1),
+        lambda T: T.nn.Softmax2d()(T.ones(2)),
+        lambda T: T.nn.Threshold(),
+        lambda T: T.nn.GELU("x")(T.ones(2)),
+    ):
+        with pytest.raises(Exception) as theirs:
+            call(torch)
+        with pytest.raises(theirs.type):
+            call(tg)
+    with pytest.warns(FutureWarning, match="min_val"):
+        assert tg.nn.Hardtanh(min_value=-3).min_val == -3

@@ -2,6 +2,7 @@
 
 # ruff: noqa: F401, F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn import functional, init, utils
+from tinygrad_cnn.nn.activation import *
 from tinygrad_cnn.nn.batchnorm import *
 from tinygrad_cnn.nn.container import *
 from tinygrad_cnn.nn.conv import *

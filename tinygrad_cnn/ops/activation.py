@@ -11,7 +11,7 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedError
+from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.kernels.select import keep as keep_array
 from tinygrad_cnn.kernels.select import select
@@ -91,7 +91,7 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 leaky_relu.gradients(input=lambda g, input, negative_slope: choose(input > 0, g, g * negative_slope))
 leaky_relu.samples(lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5])))
 leaky_relu.reference(np.vectorize(lambda x, negative_slope: x if x > 0 else negative_slope * x))
-_refuse(leaky_relu, "biu", UnsupportedError)
+_refuse(leaky_relu, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic", grad_name="PreluKernelBackward0")
@@ -160,7 +160,7 @@ scaled_elu.gradients(
 scaled_elu.reference(
     np.vectorize(lambda x, a, scale, s: scale * x if x > 0 else scale * a * (math.exp(s * x) - 1), otypes=[float])
 )
-_refuse(scaled_elu, "biu", UnsupportedError)
+_refuse(scaled_elu, "biu", UnsupportedDTypeError)
 
 
 @scaled_elu.samples
@@ -220,7 +220,7 @@ def logsigmoid(input: Array) -> Array:
 logsigmoid.gradients(input=lambda g, input: g * sigmoid(-input))
 logsigmoid.samples(unary(-5, 5))
 logsigmoid.reference(np.vectorize(lambda x: -math.log(1 + math.exp(-x))))
-_refuse(logsigmoid, "biu", UnsupportedError)
+_refuse(logsigmoid, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
@@ -237,7 +237,7 @@ softplus.samples(lambda draw: dict(unary(-4, 4, (1.0,))(draw), beta=2.0, thresho
 softplus.reference(
     np.vectorize(lambda x, beta, threshold: x if x * beta > threshold else math.log(1 + math.exp(x * beta)) / beta)
 )
-_refuse(softplus, "biu", UnsupportedError)
+_refuse(softplus, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
@@ -255,7 +255,7 @@ def _silu_gradient(g: Any, input: Any) -> Any:
 silu.gradients(input=_silu_gradient)
 silu.samples(unary(-4, 4))
 silu.reference(np.vectorize(lambda x: x / (1 + math.exp(-x))))
-_refuse(silu, "biu", UnsupportedError)
+_refuse(silu, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
@@ -272,7 +272,7 @@ def _mish_gradient(g: Any, input: Any) -> Any:
 mish.gradients(input=_mish_gradient)
 mish.samples(unary(-4, 4))
 mish.reference(np.vectorize(lambda x: x * math.tanh(math.log(1 + math.exp(x)))))
-_refuse(mish, "biu", UnsupportedError)
+_refuse(mish, "biu", UnsupportedDTypeError)
 
 
 _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
@@ -317,7 +317,7 @@ def _(input: Any, *, approximate: str) -> None:
     if approximate not in ("none", "tanh"):
         raise DTypeError(f"gelu: approximate argument must be either none or tanh, got {approximate!r}")
     if isinstance(input, np.ndarray) and input.dtype.kind != "f":
-        raise UnsupportedError(f"gelu: not implemented for {input.dtype} inputs; convert with .float()")
+        raise UnsupportedDTypeError(f"gelu: not implemented for {input.dtype} inputs; convert with .float()")
 
 
 # ------------------------------------------------------------------------------- piecewise linear and quadratic
@@ -330,7 +330,7 @@ def hardsigmoid(input: Array) -> Array:
 hardsigmoid.gradients(input=lambda g, input: keep(g / 6, (input > -3) & (input < 3)))
 hardsigmoid.samples(unary(-5, 5, (-3.0, 3.0)))
 hardsigmoid.reference(np.vectorize(lambda x: 0.0 if x < -3 else 1.0 if x > 3 else x / 6 + 0.5, otypes=[float]))
-_refuse(hardsigmoid, "biu", UnsupportedError)
+_refuse(hardsigmoid, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
@@ -344,7 +344,7 @@ hardswish.gradients(
 )
 hardswish.samples(unary(-5, 5, (-3.0, 3.0)))
 hardswish.reference(np.vectorize(lambda x: 0.0 if x < -3 else x if x > 3 else x * (x / 6 + 0.5), otypes=[float]))
-_refuse(hardswish, "biu", UnsupportedError)
+_refuse(hardswish, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic", method=True)
@@ -362,7 +362,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 for _op, _inner in ((hardshrink, 0.0), (softshrink, 1.0)):
     _op.gradients(input=lambda g, input, lambd: keep(g, (input < -lambd) | (input > lambd)))
     _op.samples(unary(-2, 2, (-0.5, 0.5), lambd=0.5))
-    _refuse(_op, "biu", UnsupportedError)
+    _refuse(_op, "biu", UnsupportedDTypeError)
 hardshrink.reference(np.vectorize(lambda x, lambd: x if abs(x) > lambd else 0.0))
 softshrink.reference(np.vectorize(lambda x, lambd: math.copysign(max(abs(x) - lambd, 0.0), x)))
 
@@ -377,7 +377,7 @@ def threshold(input: Array, threshold: float, value: float) -> Array:
 
 threshold.gradients(input=lambda g, input, threshold: keep(g, (input <= threshold) == 0))
 threshold.samples(unary(-2, 2, (0.5,), threshold=0.5, value=-3.0))
-_refuse(threshold, "b", UnsupportedError)
+_refuse(threshold, "b", UnsupportedDTypeError)
 threshold.reference(np.vectorize(lambda x, threshold, value: x if x > threshold else value))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array, Number
-from tinygrad_cnn.errors import DTypeError, UnsupportedError
+from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.ops._samples import binary, offset_integers
 from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul
 from tinygrad_cnn.ops.unary import exp, log
@@ -68,7 +68,7 @@ def pow(input: Array, exponent: Array) -> Array:
 @pow.check
 def _(input: Any, exponent: Any) -> None:
     if is_bool(input) and isinstance(exponent, np.ndarray) and is_bool(exponent):
-        raise UnsupportedError("pow: expected numbers, got bools; convert with .int()")
+        raise UnsupportedDTypeError("pow: expected numbers, got bools; convert with .int()")
     if isinstance(exponent, int) and exponent < 0 and isinstance(input, np.ndarray) and input.dtype.kind != "f":
         raise DTypeError(
             f"pow: Integers to negative integer powers are not allowed, got exponent {exponent}; convert with .float()"
@@ -319,7 +319,7 @@ arctan2 = atan2
 def _check_floating(name: str) -> Any:
     def check(input: Any, other: Any) -> None:
         if all(isinstance(x, np.ndarray) and x.dtype.kind != "f" for x in (input, other)):
-            raise UnsupportedError(f"{name}: expected a floating dtype, got {input.dtype}; convert with .float()")
+            raise UnsupportedDTypeError(f"{name}: expected a floating dtype, got {input.dtype}; convert with .float()")
 
     return check
 

@@ -11,7 +11,7 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import Op, operation
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, UnsupportedError
+from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.ops._samples import unary
 
 __all__ = [
@@ -137,7 +137,9 @@ def _refuse_floating(op: Op) -> None:
     def _(input: Any, other: Any) -> None:
         for x in (input, other):
             if isinstance(x, float) or (isinstance(x, np.ndarray) and x.dtype.kind == "f"):
-                raise UnsupportedError(f"{op.name}: expected integers or bools, got {getattr(x, 'dtype', 'a float')}")
+                raise UnsupportedDTypeError(
+                    f"{op.name}: expected integers or bools, got {getattr(x, 'dtype', 'a float')}"
+                )
 
 
 for _op in (bitwise_and, bitwise_or, bitwise_xor, bitwise_left_shift, bitwise_right_shift):

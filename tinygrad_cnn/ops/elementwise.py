@@ -11,7 +11,7 @@ from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
-from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedError
+from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import select as kernels
 from tinygrad_cnn.ops._samples import binary, offset_integers
 
@@ -211,7 +211,7 @@ def _check_integer_division(name: str) -> Any:
     def check(input: Any, other: Any) -> None:
         dtypes = [x.dtype.kind if isinstance(x, np.ndarray) else np.min_scalar_type(x).kind for x in (input, other)]
         if set(dtypes) == {"b"}:
-            raise UnsupportedError(f"{name}: expected numbers, got bool tensors; convert with .int()")
+            raise UnsupportedDTypeError(f"{name}: expected numbers, got bool tensors; convert with .int()")
         if "f" not in dtypes and not np.all(other):
             raise DivisionError(f"{name}: ZeroDivisionError: an integer tensor was divided by 0")
 

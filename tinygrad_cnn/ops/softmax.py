@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, as_dtype
-from tinygrad_cnn.errors import UnsupportedError
+from tinygrad_cnn.errors import UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.ops.reduce import sum as sum_
 from tinygrad_cnn.ops.unary import exp
@@ -23,7 +23,9 @@ def _check_softmax(op: Op) -> None:
     def _(input: Any, dim: Any, dtype: Any) -> None:
         check_dim(dim, input.ndim, op.name)
         if dtype is None and input.dtype.kind != "f":
-            raise UnsupportedError(f"{op.name}: not implemented for {input.dtype} inputs; pass dtype, or use .float()")
+            raise UnsupportedDTypeError(
+                f"{op.name}: not implemented for {input.dtype} inputs; pass dtype, or use .float()"
+            )
 
 
 def _in_dtype(input: Array, dtype: Any) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import DTypeError, UnsupportedError
+from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import erf as erf_kernels
 from tinygrad_cnn.ops._samples import Sampler, offset_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, zero
@@ -207,7 +207,7 @@ erfc = _function(
 
 
 # --------------------------------------------------------------------------------------------- sign, rounding
-def _refuse_bool(op: Op, hint: str, error: type[Exception] = UnsupportedError) -> Op:
+def _refuse_bool(op: Op, hint: str, error: type[Exception] = UnsupportedDTypeError) -> Op:
     @op.check
     def _(input: Any) -> None:
         if isinstance(input, np.ndarray) and input.dtype.kind == "b":
@@ -281,7 +281,7 @@ negative, absolute, fix = neg, abs, trunc
 @frac.check
 def _(input: Any) -> None:
     if isinstance(input, np.ndarray) and input.dtype.kind != "f":
-        raise UnsupportedError(f"frac: expected a floating dtype, got {input.dtype}; an integer has no fraction")
+        raise UnsupportedDTypeError(f"frac: expected a floating dtype, got {input.dtype}; an integer has no fraction")
 
 
 @differentiable(elementwise="arithmetic", method=True, inplace=True)
@@ -302,7 +302,7 @@ round.reference(np.vectorize(lambda x, decimals=0: math.floor(x * 10.0**decimals
 @round.check
 def _(input: Any, *, decimals: int) -> None:
     if isinstance(input, np.ndarray) and (input.dtype.kind == "b" or (decimals and input.dtype.kind != "f")):
-        raise UnsupportedError(f"round: expected a floating dtype, got {input.dtype}; convert with .float()")
+        raise UnsupportedDTypeError(f"round: expected a floating dtype, got {input.dtype}; convert with .float()")
 
 
 @tensor_method
