@@ -33,6 +33,41 @@ from tinygrad_cnn.backend import bool_ as bool
 from tinygrad_cnn.backend import float_ as float
 from tinygrad_cnn.backend import int_ as int
 from tinygrad_cnn.kernels.parallel import get_num_threads, set_num_threads
+from tinygrad_cnn.nn.functional import (  # what PyTorch has at the top as well
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    alpha_dropout,
+    avg_pool1d,
+    batch_norm,
+    bilinear,
+    binary_cross_entropy_with_logits,
+    celu_,
+    channel_shuffle,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+    cosine_embedding_loss,
+    dropout,
+    embedding,
+    feature_alpha_dropout,
+    group_norm,
+    hinge_embedding_loss,
+    instance_norm,
+    kl_div,
+    layer_norm,
+    margin_ranking_loss,
+    max_pool1d,
+    max_pool2d,
+    pixel_shuffle,
+    pixel_unshuffle,
+    poisson_nll_loss,
+    rms_norm,
+    rrelu_,
+    selu_,
+    threshold_,
+    triplet_margin_loss,
+)
 from tinygrad_cnn.ops import linalg
 from tinygrad_cnn.ops.activation import *
 from tinygrad_cnn.ops.combine import *
