@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tinygrad_cnn.autograd.mode import no_grad
+from tinygrad_cnn.backend import require_floating
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.nn.functional.pool import avg_pool2d
 from tinygrad_cnn.ops import norm as ops
@@ -79,6 +80,7 @@ def _through_empty(input: Any, weight: Any, bias: Any) -> Any:
 
 
 def _check_running(op: str, input: Any, running_mean: Any, running_var: Any) -> None:
+    require_floating(input._array, op)
     if input.ndim < 2:
         raise ShapeError(f"{op}: expected an input (N,C,*) of at least 2 dimensions, got {tuple(input.shape)}")
     if (running_mean is None) != (running_var is None):
