@@ -17,7 +17,7 @@ from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor_methods import TensorMethods
 from tinygrad_cnn.backend import CPU, DTYPES, Size, device, dtype, get_default_dtype
-from tinygrad_cnn.errors import ArgumentTypeError, GraphError, InPlaceError, ShapeError
+from tinygrad_cnn.errors import ArgumentTypeError, GraphError, InPlaceError, IndexRangeError, ShapeError
 
 
 class Tensor(TensorMethods):
@@ -39,7 +39,8 @@ class Tensor(TensorMethods):
     _counter: list[int]  # counts in-place writes to the memory; shared with views
 
     def __init__(self, *data: Any, device: object = None) -> None:
-        if len(data) == 1 and not isinstance(data[0], int):
+        if not data or (len(data) == 1 and not isinstance(data[0], int)):
+            data = data or ([],)
             source = data[0]._array if isinstance(data[0], Tensor) else data[0]
             array = array_of(source, get_default_dtype().dtype)
         else:
@@ -61,6 +62,8 @@ class Tensor(TensorMethods):
         """The shape, or the size of one dimension."""
         if dim is None:
             return self.shape
+        if not self._array.ndim:
+            raise IndexRangeError(f"size: Dimension specified as {dim} but tensor has no dimensions")
         return self._array.shape[check_dim(dim, self._array.ndim, "size")]
 
     @property
@@ -95,7 +98,10 @@ class Tensor(TensorMethods):
         """The number of bytes of one element."""
         return self._array.itemsize
 
-    element_size = lambda self: self._array.itemsize  # PyTorch has both forms
+    def element_size(self) -> int:
+        """The number of bytes of one element."""
+        return self._array.itemsize
+
 
     @property
     def nbytes(self) -> int:
@@ -149,10 +155,20 @@ class Tensor(TensorMethods):
         return bool(self._array.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
+
+    def __complex__(self) -> complex:
+        return complex(self._number())
+
+    def _number(self) -> Any:
+        if self._array.size != 1:
+            raise ArgumentError(
+                f"only one element tensors can be converted to Python scalars, this one has {self._array.size}"
+            )
+        return self._array.item()
 
     def __index__(self) -> int:
         if self._array.dtype.kind not in "iu" or self._array.size != 1:
@@ -163,6 +179,8 @@ class Tensor(TensorMethods):
         return id(self)
 
     def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, Tensor | int | float | np.generic):
+            raise GraphError(f"__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
         return bool((self == element)._array.any())  # type: ignore[attr-defined]  # == gives a Tensor
 
     def __iter__(self) -> Iterator[Tensor]:
@@ -234,6 +252,10 @@ class Tensor(TensorMethods):
                     f"got {value._array.shape} {value.dtype}"
                 )
         self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     @property
     def data(self) -> Tensor:
@@ -405,8 +427,6 @@ def as_tensor(value: Any) -> Tensor:
 
 def check_dim(dim: int, ndim: int, op: str) -> int:
     """``dim`` counted from the front; IndexRangeError if a tensor of ``ndim`` dimensions has no such one."""
-    from tinygrad_cnn.errors import IndexRangeError
-
     span = max(ndim, 1)  # a 0-d tensor takes 0 and -1, as in PyTorch
     if not isinstance(dim, int | np.integer) or isinstance(dim, bool):
         raise ArgumentTypeError(f"{op}: dim expected an int, got {type(dim).__name__}")
@@ -463,8 +483,9 @@ def track_view(
 
 def check_overwritable(tensor: Tensor, op: str) -> None:
     """Raise InPlaceError if ``tensor`` is a leaf that is being recorded, or a view of one."""
-    root = tensor if tensor._base is None else tensor._base
-    if root._edge is not None and root.is_leaf:
+    for root in (tensor, tensor._base):
+        if root is None or root._edge is None or not root.is_leaf:
+            continue
         what = "a leaf Variable" if root is tensor else "a view of a leaf Variable"
         raise InPlaceError(
             f"{op}: {what} that requires grad is being used in an in-place operation; "
