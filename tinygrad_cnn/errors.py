@@ -69,6 +69,10 @@ class DivisionError(TinygradError, RuntimeError, ZeroDivisionError):
     """An integer was divided by zero."""
 
 
+class IndexValueError(IndexRangeError, RuntimeError):
+    """An element of a tensor of indices lies outside its range, where PyTorch raises RuntimeError (gather, ...)."""
+
+
 class GraphError(TinygradError, RuntimeError):
     """The graph can't do what was asked of it: no gradient is recorded, a root isn't a scalar, ..."""
 

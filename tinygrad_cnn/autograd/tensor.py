@@ -17,7 +17,7 @@ from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor_methods import TensorMethods
 from tinygrad_cnn.backend import CPU, DTYPES, Size, device, dtype, get_default_dtype
-from tinygrad_cnn.errors import ArgumentTypeError, GraphError, InPlaceError, IndexRangeError, ShapeError
+from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, IndexRangeError, InPlaceError, ShapeError
 
 
 class Tensor(TensorMethods):
@@ -181,7 +181,7 @@ class Tensor(TensorMethods):
     def __contains__(self, element: Any) -> bool:
         if not isinstance(element, Tensor | int | float | np.generic):
             raise GraphError(f"__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
-        return bool((self == element)._array.any())  # type: ignore[attr-defined]  # == gives a Tensor
+        return bool((self == element)._array.any())
 
     def __iter__(self) -> Iterator[Tensor]:
         if self._array.ndim == 0:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, track_view, wrap
 from tinygrad_cnn.backend import (
@@ -25,7 +25,7 @@ from tinygrad_cnn.backend import (
     uint8,
 )
 from tinygrad_cnn.backend import bool_ as bool8
-from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
+from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops.layout import shown
 
 __all__ = ["channels_last", "clone", "contiguous_format", "memory_format", "preserve_format"]
@@ -71,7 +71,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 @tensor_method("contiguous")
 def _contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if its elements lie in the order of the dimensions, else a copy in which they do."""
-    return self if shown(self).flags.c_contiguous else copy(self, "C")  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return self if shown(self).flags.c_contiguous else copy(self, "C")
 
 
 # --------------------------------------------------------------------------------------------- dtypes
@@ -95,7 +95,7 @@ def is_dtype(value: Any) -> bool:
 
 def _converted(tensor: Tensor, wanted: np.dtype, copied: bool) -> Tensor:
     if tensor._array.dtype == wanted:
-        return tensor.clone() if copied else tensor  # type: ignore[attr-defined,no-any-return]  # from ops
+        return tensor.clone() if copied else tensor
     if wanted.kind == "f":
         return convert(tensor, wanted)  # type: ignore[no-any-return]  # a Tensor for a Tensor
     with no_grad():  # integers have no gradient
@@ -180,7 +180,7 @@ def _type(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     if dtype is None:
         return next(name for name, known in _TYPE_NAMES.items() if known.dtype == self._array.dtype)
     if isinstance(dtype, str) and dtype not in _TYPE_NAMES:
-        raise ArgumentTypeError(f"type: invalid type {dtype!r}; expected one of {', '.join(_TYPE_NAMES)}")
+        raise ArgumentError(f"type: invalid type {dtype!r}; expected one of {', '.join(_TYPE_NAMES)}")
     return _converted(self, as_dtype(_TYPE_NAMES.get(dtype, dtype)).dtype, False)
 
 
@@ -193,8 +193,6 @@ def _type_as(self: Tensor, other: Tensor) -> Tensor:
 def view_as_dtype(tensor: Tensor, wanted: Any) -> Tensor:
     """The same memory with its bits read as another dtype; it isn't differentiable."""
     numpy_dtype = as_dtype(wanted).dtype
-    if numpy_dtype == tensor._array.dtype:
-        return tensor.view_as(tensor)  # type: ignore[attr-defined,no-any-return]  # from ops
     try:
         out = wrap(mode.quietly(_reread, tensor._array, numpy_dtype))
     except ValueError as error:

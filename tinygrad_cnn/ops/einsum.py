@@ -9,9 +9,10 @@ from typing import Any
 
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.errors import ArgumentError, GraphError, ShapeError
+from tinygrad_cnn.ops.diagonal import diagonal
 from tinygrad_cnn.ops.matmul import batched_mm
-from tinygrad_cnn.ops.rearrange import diagonal
-from tinygrad_cnn.ops.shape import expand, permute, reshape
+from tinygrad_cnn.ops.permute import permute
+from tinygrad_cnn.ops.shape import expand, reshape
 
 __all__ = ["einsum", "kron"]
 
@@ -79,8 +80,8 @@ def _parse(equation: str, dims: list[int]) -> tuple[list[str], str]:
     for term, span, dim in zip(terms, spans, dims, strict=True):
         if span < 0 or (span and "..." not in term):
             raise GraphError(
-                f"einsum(): the number of subscripts in {term!r} does not match the number of dimensions ({dim}) of its "
-                "operand"
+                f"einsum(): the number of subscripts in {term!r} does not match the number of dimensions "
+                f"({dim}) of its operand"
             )
     names = "".join(free[: max((span for term, span in zip(terms, spans, strict=True) if "..." in term), default=0)])
     full = [t.replace("...", names[len(names) - span :]) for t, span in zip(terms, spans, strict=True)]
@@ -140,7 +141,7 @@ def _contract(a: Any, own_a: str, b: Any, own_b: str, later: set[str], sizes: di
         x = permute(x, [own.index(c) for c in wanted])
         full = tuple(side if c not in shared else sizes[c] for c, side in zip(wanted, x.shape, strict=True))
         x = x if tuple(x.shape) == full else expand(x, full)
-        count = {c: side for c, side in zip(wanted, full, strict=True)}
+        count = dict(zip(wanted, full, strict=True))
         return reshape(x, tuple(math.prod(count[c] for c in group) for group in groups)), count
 
     left, count_a = as_matrices(a, own_a, batch, rows, summed)

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim, check_overwritable, wrap
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
-from tinygrad_cnn.ops.inplace import is_recorded, rebind, writable
-from tinygrad_cnn.ops.shape import reshape, sum_to
+from tinygrad_cnn.ops.inplace import check_distinct, is_recorded, passes_detach, rebind, writable
+from tinygrad_cnn.ops.shape import broadcast_to, reshape, sum_to
 
 __all__ = ["narrow", "select"]
 
@@ -210,16 +210,18 @@ def _plain(item: Any) -> Any:
     if item is None or item is Ellipsis:
         return item
     if isinstance(item, slice):
-        if item.step is not None and operator.index(item.step) <= 0:
+        if (_bound(item.step) or 1) <= 0 or item.step == 0:
             raise ArgumentError("index: slice step must be greater than zero; use flip() to go backwards")
-        return slice(*(None if end is None else operator.index(end) for end in (item.start, item.stop, item.step)))
+        return slice(_bound(item.start), _bound(item.stop), _bound(item.step))
     if isinstance(item, bool | np.bool_):
         return np.asarray(bool(item))
     if isinstance(item, int | np.integer):
         return int(item)
     if isinstance(item, Tensor | np.ndarray):
         array = item._array if isinstance(item, Tensor) else item
-    elif isinstance(item, Sequence) and not isinstance(item, str):
+    elif isinstance(item, str):
+        raise ArgumentTypeError(f"index: expected integers, slices or tensors, got the string {item!r}")
+    elif isinstance(item, Sequence):
         array = _array_of(item)
     else:
         raise IndexRangeError(
@@ -234,6 +236,17 @@ def _plain(item: Any) -> Any:
     if array.dtype == np.uint8:
         return array != 0  # PyTorch's masks of old
     return int(array) if array.ndim == 0 and array.dtype.kind == "i" else array
+
+
+def _bound(end: Any) -> int | None:
+    if end is None or isinstance(end, int):
+        return end
+    try:
+        return operator.index(end)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"index: slice indices must be integers or None or have an __index__ method, got {end!r}"
+        ) from None
 
 
 def _array_of(items: Sequence[Any]) -> np.ndarray:
@@ -285,15 +298,20 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if not isinstance(value, Tensor | bool | int | float | np.generic):
         raise ArgumentTypeError(f"index: can't assign a {type(value).__name__} to a Tensor; convert with tensor()")
     place = as_index(index, self._array.shape)
-    strict = place.arrays is not None and isinstance(value, Tensor) and value._array.ndim
-    if strict and value.dtype is not self.dtype:
+    if place.arrays is not None and isinstance(value, Tensor) and value.ndim and value.dtype is not self.dtype:
         raise DTypeError(
             f"index: Index put requires the source and destination dtypes match, got {self.dtype} for the "
             f"destination and {value.dtype} for the source; convert with .to()"
         )
     if is_recorded(self, value):
         check_overwritable(self, "index_put_")
-        rebind(self, write_at(self, _fitted(value, self._array.dtype), place))
+        check_distinct(self)
+        new = _fitted(value, self._array.dtype)
+        if self._view is not None and place.arrays is None and not passes_detach(self._view):
+            part = getitem(self, place)  # a view of a view: only these elements of the base are written
+            rebind(part, broadcast_to(new, part._array.shape))
+        else:
+            rebind(self, write_at(self, new, place))
         return
     values = value._array if isinstance(value, Tensor) else value
     if isinstance(values, np.ndarray):
@@ -311,7 +329,7 @@ def _fitted(value: Any, dtype: np.dtype) -> Tensor:
     """``value`` as a Tensor of this dtype without leading dimensions of size 1, which assigning ignores."""
     if not isinstance(value, Tensor):
         return wrap(np.asarray(value, dtype))
-    value = value.to(dtype)  # type: ignore[attr-defined]  # from ops
+    value = value.to(dtype)
     return reshape(value, _without_leading_ones(value._array.shape))  # type: ignore[no-any-return]  # a Tensor for a Tensor
 
 
@@ -327,7 +345,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     if not input._array.ndim:
         raise IndexRangeError("select() cannot be applied to a 0-dim tensor.")
     dim = check_dim(dim, input._array.ndim, "select")
-    return input[(_ALL,) * dim + (operator.index(index),)]  # type: ignore[index,no-any-return]  # from ops
+    return input[(_ALL,) * dim + (operator.index(index),)]
 
 
 @tensor_method
@@ -344,4 +362,4 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     start += size if start < 0 else 0
     if start + length > size:
         raise ShapeError(f"narrow: start ({start}) + length ({length}) exceeds dimension size ({size}).")
-    return input[(_ALL,) * dim + (slice(start, start + length),)]  # type: ignore[index,no-any-return]  # from ops
+    return input[(_ALL,) * dim + (slice(start, start + length),)]

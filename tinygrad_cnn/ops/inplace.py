@@ -20,7 +20,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable, wrap
 from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, ShapeError
-from tinygrad_cnn.ops import permute, shape  # noqa: F401  # they declare the methods whose in-place forms are made below
+from tinygrad_cnn.ops import permute  # noqa: F401  # it and shape declare the methods whose in-place forms are below
 
 
 @differentiable(grad_name="CopySlices")

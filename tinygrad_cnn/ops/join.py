@@ -12,12 +12,12 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array, promote
-from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError
+from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, IndexRangeError, ShapeError
 from tinygrad_cnn.ops.shape import reshape, unsqueeze
 
 __all__ = [
-    "cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hstack", "split", "split_with_sizes", "stack",
-    "tensor_split", "unbind", "vstack",
+    "cat", "chunk", "column_stack", "concat", "concatenate", "dsplit", "dstack", "hsplit", "hstack", "row_stack",
+    "split", "split_with_sizes", "stack", "tensor_split", "unbind", "vsplit", "vstack",
 ]  # fmt: skip
 
 
@@ -32,6 +32,8 @@ def cat(tensors: Sequence[Array], dim: int = 0) -> Array:
             [1., 1.],
             [1., 1.]])
     """
+    if not tensors:
+        raise ArgumentError("cat: expected a non-empty list of Tensors")
     dtype = tensors[0].dtype
     if any(x.dtype != dtype for x in tensors):
         dtype = promote(tensors)
@@ -41,8 +43,6 @@ def cat(tensors: Sequence[Array], dim: int = 0) -> Array:
 
 @cat.check
 def _(tensors: Sequence[Array], dim: int) -> None:
-    if not tensors:
-        raise ArgumentError("cat: expected a non-empty list of Tensors")
     for position, x in enumerate(tensors):
         if not isinstance(x, np.ndarray):
             raise ArgumentTypeError(f"cat: expected Tensors, got {type(x).__name__} as element {position}")
@@ -126,20 +126,23 @@ def _at_least(ndim: int, x: Tensor) -> Tensor:
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors side by side: along dimension 1, or 0 for vectors."""
     parts = [_at_least(1, x) for x in tensors]
-    return cat(parts, 0 if parts and parts[0]._array.ndim == 1 else 1)
+    return cat(parts, 0 if parts and parts[0]._array.ndim == 1 else 1)  # type: ignore[no-any-return]  # a Tensor for Tensors
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors on top of each other: along dimension 0; vectors are rows."""
-    return cat([_at_least(2, x) for x in tensors], 0)
+    return cat([_at_least(2, x) for x in tensors], 0)  # type: ignore[no-any-return]  # a Tensor for Tensors
+
+
+row_stack = vstack
 
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors one behind another: along dimension 2."""
-    return cat([_at_least(3, x) for x in tensors], 2)
+    return cat([_at_least(3, x) for x in tensors], 2)  # type: ignore[no-any-return]  # a Tensor for Tensors
 
 
-def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+def column_stack(tensors: Sequence[Tensor]) -> Any:
     """The tensors side by side; vectors are columns."""
     return cat([x if x._array.ndim > 1 else reshape(x, (x._array.size, 1)) for x in tensors], 1)
 
@@ -149,14 +152,14 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
     """The slices along ``dim``, which is dropped."""
     dim = check_dim(dim, input.ndim, "unbind")
-    before = (slice(None),) * dim
+    before: tuple[Any, ...] = (slice(None),) * dim
     return tuple([input[(*before, i, ...)] for i in range(input.shape[dim])])
 
 
 @unbind.check
 def _(input: Array, dim: int) -> None:
     if not input.ndim:
-        raise ShapeError("unbind: Dimension specified as 0 but tensor has no dimensions")
+        raise IndexRangeError("unbind: Dimension specified as 0 but tensor has no dimensions")
 
 
 unbind.gradients(input=lambda g, input_shape, dim: stack(g, dim))
@@ -198,7 +201,7 @@ def _(input: Array, sizes: Sequence[int], dim: int) -> tuple[Array, ...]:
     return tuple(np.take(input, range(end - size, end), axis=dim) for end, size in zip(ends, sizes, strict=True))
 
 
-def _length(tensor: Tensor, dim: int, op: str) -> int:
+def _length(tensor: Tensor, dim: int, op: str) -> Any:
     if not tensor._array.ndim:
         raise ShapeError(f"{op}: expects at least a 1-dimensional tensor")
     return tensor._array.shape[check_dim(dim, tensor._array.ndim, op)]
@@ -258,4 +261,24 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     ends = [slice(None, cut).indices(length)[1] for cut in cuts]
     dim = check_dim(dim, input._array.ndim, "tensor_split")
     starts_ends = zip([0, *ends], [*ends, length], strict=True)
-    return tuple(input[(slice(None),) * dim + (slice(a, max(a, b)),)] for a, b in starts_ends)  # type: ignore[index]  # from ops
+    return tuple(input[(slice(None),) * dim + (slice(a, max(a, b)),)] for a, b in starts_ends)
+
+
+def _split_along(name: str, dim: int, at_least: int) -> Any:
+    @tensor_method(name)
+    def function(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        ndim = input._array.ndim
+        if ndim < at_least:
+            raise ShapeError(f"{name}: requires a tensor with at least {at_least} dimension, but got {ndim}")
+        along = dim if ndim > dim else 0
+        if isinstance(indices_or_sections, int) and input._array.shape[along] % indices_or_sections:
+            raise ShapeError(
+                f"{name}: {input._array.shape[along]} can't be divided into {indices_or_sections} equal parts"
+            )
+        return tensor_split(input, indices_or_sections, along)
+
+    function.__name__, function.__doc__ = name, f"Equal parts along dimension {dim}, or parts cut at these indices."
+    return function
+
+
+hsplit, vsplit, dsplit = _split_along("hsplit", 1, 1), _split_along("vsplit", 0, 2), _split_along("dsplit", 2, 3)

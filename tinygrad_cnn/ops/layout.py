@@ -20,7 +20,7 @@ def shown(tensor: Tensor) -> np.ndarray:
     if base._array.flags.c_contiguous:
         return tensor._array
     plain = np.empty(base._array.shape, base._array.dtype)
-    return plain if tensor._view is None else tensor._view(plain)  # type: ignore[no-any-return]  # an array for an array
+    return plain if tensor._view is None else tensor._view(plain)
 
 
 def can_view(array: np.ndarray, shape: tuple[int, ...]) -> bool:

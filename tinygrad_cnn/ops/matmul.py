@@ -12,7 +12,8 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import DTYPES, Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
-from tinygrad_cnn.ops.shape import reshape, sum_to, transpose
+from tinygrad_cnn.ops.permute import transpose
+from tinygrad_cnn.ops.shape import broadcast_shapes, reshape, sum_to
 
 __all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "chain_matmul", "dot", "ger", "inner", "matmul", "mm",
            "mv", "outer", "tensordot", "vdot"]  # fmt: skip
@@ -29,8 +30,8 @@ def _check_dtypes(op: str, a: Array, b: Array) -> None:
 def _check_product(op: str, a: Array, b: Array) -> None:
     if a.shape[-1] != b.shape[-2]:
         raise ShapeError(
-            f"{op}: mat1 and mat2 shapes cannot be multiplied ({_by(a)} and {_by(b)}): the last dimension of the first, "
-            f"{a.shape[-1]}, must equal the last but one of the second, {b.shape[-2]}"
+            f"{op}: mat1 and mat2 shapes cannot be multiplied ({_by(a)} and {_by(b)}): the last dimension of the "
+            f"first, {a.shape[-1]}, must equal the last but one of the second, {b.shape[-2]}"
         )
     _check_dtypes(op, a, b)
 
@@ -43,7 +44,7 @@ def _by(x: Array) -> str:
 @differentiable(method=True)
 def mm(input: Array, mat2: Array) -> Array:
     """The product of two matrices, (N, K) and (K, M) -> (N, M)."""
-    return np.matmul(input, mat2)
+    return np.asarray(np.matmul(input, mat2))
 
 
 @mm.check
@@ -67,7 +68,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @mm.reference
-def _(input: Array, mat2: Array) -> Array:
+def _mm_reference(input: Array, mat2: Array) -> Array:
     out = np.zeros((input.shape[0], mat2.shape[1]))
     for i, j in np.ndindex(*out.shape):
         out[i, j] = sum(input[i, k] * mat2[k, j] for k in range(input.shape[1]))
@@ -77,7 +78,7 @@ def _(input: Array, mat2: Array) -> Array:
 @differentiable(grad_name="BmmBackward0")
 def batched_mm(input: Array, mat2: Array) -> Array:
     """The products of the matrices in the last two dimensions; the dimensions before them are broadcast."""
-    return np.matmul(input, mat2)
+    return np.asarray(np.matmul(input, mat2))
 
 
 @batched_mm.check
@@ -98,7 +99,7 @@ def _(draw: Any) -> dict[str, Any]:
     return dict(input=draw.array((*a, n, k)), mat2=draw.array((*b, k, m)))
 
 
-batched_mm.reference(np.vectorize(lambda a, b: mm._reference(a, b), signature="(n,k),(k,m)->(n,m)"))
+batched_mm.reference(np.vectorize(_mm_reference, signature="(n,k),(k,m)->(n,m)"))
 
 
 @tensor_method
@@ -178,13 +179,12 @@ ger = tensor_method(outer, "ger")
 def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Any:
     """``beta * input + alpha * product``; with ``beta=0`` the input's NaNs don't count."""
     _check_dtypes("addmm", input._array, product._array)
-    shape = np.broadcast_shapes(input._array.shape, product._array.shape)
-    if shape != product._array.shape:
+    if broadcast_shapes(input._array.shape, product._array.shape) != product._array.shape:
         raise ShapeError(f"addmm: input of shape {input._array.shape} can't be expanded to {product._array.shape}")
-    product = product if alpha == 1 else product * alpha  # type: ignore[operator]  # from ops
+    product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
-    return (input if beta == 1 else input * beta) + product  # type: ignore[operator]  # from ops
+    return (input if beta == 1 else input * beta) + product
 
 
 @tensor_method
@@ -214,7 +214,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, 
 @tensor_method
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Any:
     """``beta * input + alpha * sum over the batch of (batch1 @ batch2)``."""
-    return _plus(input, bmm(batch1, batch2).sum(0), beta, alpha)  # type: ignore[attr-defined]  # from ops
+    return _plus(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
 # ------------------------------------------------------------------------------------ chosen dimensions
@@ -223,7 +223,7 @@ def inner(input: Tensor, other: Tensor) -> Any:
     """The sums of products over the last dimension of both; with a scalar, the product."""
     a, b = input._array, other._array
     if not a.ndim or not b.ndim:
-        return input * other  # type: ignore[operator]  # from ops
+        return input * other
     if a.shape[-1] != b.shape[-1]:
         raise ShapeError(f"inner: the last dimension must match on both input tensors, got {a.shape} and {b.shape}")
     return tensordot(input, other, ([-1], [-1]))
@@ -251,8 +251,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         )
     rest_a, rest_b = [d for d in range(p) if d not in over_a], [d for d in range(q) if d not in over_b]
     kept = math.prod(shape_a[d] for d in over_a)
-    left = a.permute(*rest_a, *over_a).reshape(math.prod(shape_a[d] for d in rest_a), kept)  # type: ignore[attr-defined]  # from ops
-    right = b.permute(*over_b, *rest_b).reshape(kept, math.prod(shape_b[d] for d in rest_b))  # type: ignore[attr-defined]  # from ops
+    left = a.permute(*rest_a, *over_a).reshape(math.prod(shape_a[d] for d in rest_a), kept)
+    right = b.permute(*over_b, *rest_b).reshape(kept, math.prod(shape_b[d] for d in rest_b))
     return reshape(mm(left, right), tuple([shape_a[d] for d in rest_a] + [shape_b[d] for d in rest_b]))  # type: ignore[no-any-return]  # a Tensor for Tensors
 
 
@@ -278,7 +278,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 3), tg.ones(4)).shape
     torch.Size([2, 4])
     """
-    out = np.matmul(rows(input), weight.T)
+    out: Array = np.matmul(rows(input), weight.T)
     if bias is not None:
         out += bias
     return out.reshape((*input.shape[:-1], len(weight)))

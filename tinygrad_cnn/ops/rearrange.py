@@ -1,4 +1,4 @@
-"""Ops that move, repeat or pick elements by their place: flip, roll, tile, diagonals, triangles, windows."""
+"""Ops that move or repeat elements: flip, roll, tile, windows, grids."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError
+from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops.join import stack
-from tinygrad_cnn.ops.shape import as_shape, broadcast_tensors, expand, reshape, sizes_of, transpose
+from tinygrad_cnn.ops.permute import transpose
+from tinygrad_cnn.ops.shape import as_shape, broadcast_tensors, expand, reshape, sizes_of
 
 __all__ = [
-    "cartesian_prod", "diag", "diag_embed", "diagflat", "diagonal", "flip", "fliplr", "flipud", "meshgrid",
-    "repeat_interleave", "roll", "rot90", "tile", "trace", "tril", "triu",
+    "cartesian_prod", "flip", "fliplr", "flipud", "meshgrid", "repeat_interleave", "roll", "rot90", "tile",
 ]  # fmt: skip
 
 Dims = int | Sequence[int]
@@ -109,7 +109,7 @@ def _(draw: Any) -> dict[str, Any]:
 def _(input: Array, shifts: Dims, dims: Dims) -> Array:
     if dims == ():
         flat = input.ravel()
-        return np.array([flat[(i - shifts) % len(flat)] for i in range(len(flat))]).reshape(input.shape)
+        return np.array([flat[(i - np.sum(shifts)) % len(flat)] for i in range(len(flat))]).reshape(input.shape)
     for shift, dim in zip(np.atleast_1d(shifts), np.atleast_1d(dims), strict=True):
         input = np.take(input, [(i - shift) % input.shape[dim] for i in range(input.shape[dim])], axis=dim)
     return input
@@ -127,7 +127,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     if k == 2:
         return flip(input, (a, b))  # type: ignore[no-any-return]  # a Tensor for a Tensor
     if k == 0:
-        return input.clone()  # type: ignore[attr-defined,no-any-return]  # from ops
+        return input.clone()
     return transpose(flip(input, (b,) if k == 1 else (a,)), a, b).clone()  # type: ignore[no-any-return]  # a Tensor for a Tensor
 
 
@@ -180,7 +180,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     size = input._array.shape[dim]
     counts = repeats._array if isinstance(repeats, Tensor) else np.asarray(repeats)
     if counts.dtype.kind not in "iu" or counts.ndim > 1:
-        raise GraphError("repeat_interleave: repeats must be an int or a 1-dim tensor of ints")
+        raise ArgumentTypeError("repeat_interleave: repeats must be an int or a 1-dim tensor of ints")
     if counts.size not in (1, size):
         raise ShapeError(
             f"repeat_interleave: repeats must have the same size as input along dim, {size}, got {counts.size}"
@@ -190,136 +190,13 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     picked = np.repeat(np.arange(size), counts)
     if output_size is not None and output_size != len(picked):
         raise GraphError(f"repeat_interleave: allocated size {output_size} does not match required size {len(picked)}")
-    return input[(slice(None),) * dim + (picked,)]  # type: ignore[index,no-any-return]  # from ops
+    return input[(slice(None),) * dim + (picked,)]
 
 
 @tensor_method("repeat_interleave")
 def _repeat_interleave(self: Tensor, repeats: Any, dim: int | None = None, *, output_size: Any = None) -> Tensor:
     """Each element (or slice along ``dim``) repeated in its place."""
     return repeat_interleave(self, repeats, dim, output_size=output_size)
-
-
-# --------------------------------------------------------------------------------------------- diagonals
-def _diagonal_of(array: np.ndarray, offset: int, dim1: int, dim2: int) -> np.ndarray:
-    """The diagonal as the last dimension: a view that can be written to, unlike NumPy's own."""
-    dim1, dim2 = check_dim(dim1, array.ndim, "diagonal"), check_dim(dim2, array.ndim, "diagonal")
-    if dim1 == dim2:
-        raise GraphError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    planes = np.moveaxis(array, (dim1, dim2), (-2, -1))[..., max(-offset, 0) :, max(offset, 0) :]
-    length = min(planes.shape[-2:])
-    return np.einsum("...ii->...i", planes[..., :length, :length])  # type: ignore[no-any-return]  # NumPy says Any
-
-
-@differentiable(view=True, method=True)
-def diagonal(input: Array, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Array:
-    """The diagonal of the planes of ``dim1`` and ``dim2``, as the last dimension: a view."""
-    return _diagonal_of(input, offset, dim1, dim2)
-
-
-@differentiable
-def put_diagonal(values: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
-    """Zeros of ``shape`` with ``values`` on a diagonal: the adjoint of diagonal."""
-    out = np.zeros(shape, values.dtype)
-    _diagonal_of(out, offset, dim1, dim2)[...] = values
-    return out
-
-
-diagonal.gradients(input=lambda g, input_shape, offset, dim1, dim2: put_diagonal(g, input_shape, offset, dim1, dim2))
-put_diagonal.gradients(values=lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2))
-
-
-def _diagonal_sample(draw: Any) -> dict[str, Any]:
-    dim1, dim2 = draw.choice([(0, 1), (1, 0), (-1, 0), (1, 2)])
-    return dict(input=draw.array(draw.shape(3, 3)), offset=draw.integer(-2, 2), dim1=dim1, dim2=dim2)
-
-
-def _put_diagonal_sample(draw: Any) -> dict[str, Any]:
-    sample = _diagonal_sample(draw)
-    array = sample.pop("input")
-    return dict(values=diagonal(array, **sample) + 0.0, shape=array.shape, **sample)
-
-
-def _put_diagonal_reference(values: Array, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Array:
-    out = np.zeros(shape)
-    planes = np.moveaxis(out, (dim1, dim2), (-2, -1))
-    for k in range(values.shape[-1]):
-        planes[..., k + max(-offset, 0), k + max(offset, 0)] = values[..., k]
-    return out
-
-
-diagonal.samples(_diagonal_sample)
-diagonal.reference(lambda input, offset, dim1, dim2: np.diagonal(input, offset, dim1, dim2))
-put_diagonal.samples(_put_diagonal_sample)
-put_diagonal.reference(_put_diagonal_reference)
-
-
-@tensor_method
-def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """Matrices with the last dimension on their diagonal and zeros elsewhere, in the dimensions ``dim1``, ``dim2``."""
-    shape = list(input._array.shape)
-    side = shape.pop() + abs(offset)
-    first, second = (check_dim(d, len(shape) + 2, "diag_embed") for d in (dim1, dim2))
-    if first == second:
-        raise GraphError(f"diag_embed: diagonal dimensions cannot be identical {dim1}, {dim2}")
-    for dim in sorted((first, second)):
-        shape.insert(dim, side)
-    return put_diagonal(input, tuple(shape), offset, first, second)  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-@tensor_method
-def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """A matrix with this vector on its diagonal; or the diagonal of a matrix, as a copy."""
-    if input._array.ndim == 1:
-        return diag_embed(input, diagonal)
-    if input._array.ndim != 2:
-        raise ShapeError(f"diag(): Supports 1D or 2D tensors. Got {input._array.ndim}D")
-    return input.diagonal(diagonal).clone()  # type: ignore[attr-defined,no-any-return]  # from ops
-
-
-@tensor_method
-def diagflat(input: Tensor, offset: int = 0) -> Tensor:
-    """A matrix with the elements of the tensor on its diagonal."""
-    return diag_embed(reshape(input, (input._array.size,)), offset)
-
-
-@tensor_method
-def trace(input: Tensor) -> Tensor:
-    """The sum of the diagonal of a matrix."""
-    if input._array.ndim != 2:
-        raise ShapeError(f"trace: expected a matrix, but got tensor with dim {input._array.ndim}")
-    return diagonal(input).sum()  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-# --------------------------------------------------------------------------------------------- triangles
-def _triangle(name: str, kernel: Any, what: str, keeps: Any) -> Any:
-    def forward(input: Array, diagonal: int = 0) -> Array:
-        return kernel(input, diagonal)  # type: ignore[no-any-return]  # NumPy's tril or triu
-
-    forward.__doc__ = f"The elements {what} the diagonal number ``diagonal``, that diagonal included; zeros elsewhere."
-    op = differentiable(forward, name=name, method=True, inplace=True)
-    op.__module__ = __name__
-
-    @op.check
-    def _(input: Array, diagonal: int) -> None:
-        if input.ndim < 2:
-            raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, got shape {input.shape}")
-
-    op.gradients(input=lambda g, diagonal: op(g, diagonal))
-    op.samples(lambda draw: dict(input=draw.array(draw.shape(2, 3)), diagonal=draw.integer(-2, 2)))
-
-    @op.reference
-    def _(input: Array, diagonal: int) -> Array:
-        out = np.zeros(input.shape)
-        for index in np.ndindex(*input.shape):
-            if keeps(index[-1] - index[-2], diagonal):
-                out[index] = input[index]
-        return out
-
-    return op
-
-
-tril = _triangle("tril", np.tril, "below", lambda column, diagonal: column <= diagonal)
-triu = _triangle("triu", np.triu, "above", lambda column, diagonal: column >= diagonal)
 
 
 # ----------------------------------------------------------------------------------------------- windows
@@ -330,7 +207,7 @@ def unfold_dim(input: Array, dimension: int, size: int, step: int) -> Array:
     if not input.ndim:
         return input.reshape(1)[:size]
     windows = sliding_window_view(input, size, dimension, writeable=True) if size else _no_windows(input, dimension)
-    return windows[(slice(None),) * dimension + (slice(None, None, step),)]  # type: ignore[no-any-return]  # NumPy says Any
+    return windows[(slice(None),) * dimension + (slice(None, None, step),)]
 
 
 def _no_windows(input: Array, dimension: int) -> Array:
@@ -410,7 +287,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """The coordinates of the grid that vectors span, one tensor a vector; "xy" exchanges the first two dimensions."""
     vectors = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     if not vectors:
-        raise ArgumentError("meshgrid expects a non-empty TensorList")
+        raise GraphError("meshgrid expects a non-empty TensorList")
     if indexing not in ("ij", "xy"):
         raise GraphError(f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     if any(not isinstance(v, Tensor) for v in vectors):
@@ -426,7 +303,6 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     shapes = [(1,) * i + (v._array.size,) + (1,) * (count - 1 - i) for i, v in enumerate(vectors)]
     grids = list(broadcast_tensors(*(reshape(v, shape) for v, shape in zip(vectors, shapes, strict=True))))
     if swapped:
-        grids = [transpose(grid, 0, 1) for grid in grids]
         grids[:2] = grids[1::-1]
     return tuple(grids)
 

@@ -1,4 +1,4 @@
-"""Ops that give the same elements another shape, or another order of dimensions. They return views."""
+"""Ops that give the same elements another shape, or repeat them without a copy. They return views."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops.layout import can_view, is_viewable, make_viewable
 
 __all__ = [
-    "adjoint", "broadcast_shapes", "broadcast_tensors", "broadcast_to", "flatten", "moveaxis", "movedim", "permute",
-    "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze",
+    "broadcast_shapes", "broadcast_tensors", "broadcast_to", "flatten", "ravel", "reshape", "squeeze", "unflatten",
+    "unsqueeze",
 ]  # fmt: skip
 
 
@@ -32,8 +32,12 @@ def as_shape(sizes: Any, op: str) -> tuple[int, ...]:
         raise ArgumentTypeError(f"{op}: expected a shape, a tuple of ints, got {sizes!r}") from None
 
 
-def sizes_of(arguments: tuple[Any, ...], op: str) -> tuple[int, ...]:
-    """The shape of ``x.view(2, 3)`` or ``x.view((2, 3))``."""
+def sizes_of(arguments: tuple[Any, ...], op: str, named: Any = None) -> tuple[int, ...]:
+    """The shape of ``x.view(2, 3)`` or ``x.view((2, 3))``, or the one given by name."""
+    if named is not None:
+        arguments = (named,)
+    if not arguments:
+        raise ArgumentTypeError(f"{op}() missing 1 required positional argument: the shape or dimensions")
     if len(arguments) == 1 and not isinstance(arguments[0], int | np.integer | Tensor):
         return as_shape(arguments[0], op)
     return as_shape(arguments, op)
@@ -96,18 +100,18 @@ def reshape(input: Any, shape: Any) -> Any:
     if is_viewable(input, shape):
         make_viewable(input, shape)
     elif can_view(input._array, shape):  # only thanks to the hidden layout: a copy is expected here
-        input = input.clone()  # type: ignore[attr-defined]  # from ops
+        input = input.clone()
     return view(input, shape)
 
 
 @tensor_method("reshape")
-def _reshape(self: Tensor, *shape: Any) -> Tensor:
+def _reshape(self: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-    return reshape(self, sizes_of(shape, "reshape"))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(self, sizes_of(sizes, "reshape", shape))  # type: ignore[no-any-return]  # a Tensor for a Tensor
 
 
 @tensor_method("view")
-def _view(self: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
+def _view(self: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory in another shape, or, given a dtype, with its bits read as that dtype.
 
     Raises ShapeError if no view of the memory has that shape.
@@ -116,7 +120,7 @@ def _view(self: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
 
     if dtype is not None or (len(shape) == 1 and is_dtype(shape[0])):
         return view_as_dtype(self, shape[0] if dtype is None else dtype)
-    sizes = infer_size(self._array.size, sizes_of(shape, "view"), "view")
+    sizes = infer_size(self._array.size, sizes_of(shape, "view", size), "view")
     if not is_viewable(self, sizes):
         raise ShapeError(
             f"view: view size {list(sizes)} is not compatible with input tensor's size {list(self._array.shape)} and "
@@ -129,7 +133,7 @@ def _view(self: Tensor, *shape: Any, dtype: Any = None) -> Tensor:
 @tensor_method("view_as")
 def _view_as(self: Tensor, other: Tensor) -> Tensor:
     """The same memory in the shape of ``other``."""
-    return self.view(other._array.shape)  # type: ignore[attr-defined,no-any-return]  # from ops
+    return self.view(other._array.shape)
 
 
 @tensor_method("reshape_as")
@@ -222,149 +226,16 @@ def _(draw: Any) -> dict[str, Any]:
 unsqueeze.reference(lambda input, dim: np.stack([input], axis=dim))
 
 
-# ----------------------------------------------------------------------------------- order of dimensions
-@differentiable(view=True)
-def permute(input: Array, dims: Sequence[int]) -> Array:
-    """The dimensions in the order ``dims``.
-
-    >>> import tinygrad_cnn as tg
-    >>> tg.permute(tg.zeros(2, 3, 4), (2, 0, 1)).shape
-    torch.Size([4, 2, 3])
-    """
-    return input.transpose(dims)
-
-
-@permute.check
-def _(input: Array, dims: Sequence[int]) -> None:
-    if len(dims) != input.ndim:
-        raise ShapeError(f"permute: dims expected one number for each of {input.ndim} dimensions, got {tuple(dims)}")
-    if len({check_dim(d, input.ndim, "permute") for d in dims}) != len(dims):
-        raise GraphError(f"permute: duplicate dims are not allowed, got {tuple(dims)}")
-
-
-def _inverse(dims: Sequence[int]) -> tuple[int, ...]:
-    order = [d % len(dims) for d in dims]
-    return tuple(order.index(i) for i in range(len(order)))
-
-
-permute.gradients(input=lambda g, dims: permute(g, _inverse(dims)))
-
-
-@permute.samples
-def _(draw: Any) -> dict[str, Any]:
-    dims = draw.choice([(0, 1, 2), (2, 0, 1), (-1, 1, 0), (1, -1, -3)])
-    return dict(input=draw.array(draw.shape(min_dims=3)), dims=dims)
-
-
-@permute.reference
-def _(input: Array, dims: Sequence[int]) -> Array:
-    out = np.empty([input.shape[d] for d in dims])
-    for index in np.ndindex(*input.shape):
-        out[tuple(index[d] for d in dims)] = input[index]
-    return out
-
-
-@tensor_method("permute")
-def _permute(self: Tensor, *dims: Any) -> Tensor:
-    """The dimensions in another order: ``permute(0, 2, 3, 1)`` or ``permute((0, 2, 3, 1))``."""
-    return permute(self, sizes_of(dims, "permute"))  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-@differentiable(view=True, method=("transpose", "swapaxes", "swapdims"))
-def transpose(input: Array, dim0: int, dim1: int) -> Array:
-    """Exchange two dimensions."""
-    dim0, dim1 = check_dim(dim0, input.ndim, "transpose"), check_dim(dim1, input.ndim, "transpose")
-    return input.swapaxes(dim0, dim1) if input.ndim else input[...]
-
-
-transpose.gradients(input=lambda g, dim0, dim1: transpose(g, dim0, dim1))
-
-
-@transpose.samples
-def _(draw: Any) -> dict[str, Any]:
-    shape = draw.shape()
-    return dict(input=draw.array(shape), dim0=draw.dim(len(shape)), dim1=draw.dim(len(shape)))
-
-
-@transpose.reference
-def _(input: Array, dim0: int, dim1: int) -> Array:
-    order = list(range(input.ndim))
-    if order:
-        order[dim0], order[dim1] = order[dim1], order[dim0]
-    return np.einsum(input, list(range(input.ndim)), order)
-
-
-def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
-    """Exchange two dimensions: NumPy's name for ``transpose``."""
-    return transpose(input, axis0, axis1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Exchange two dimensions: another name for ``transpose``."""
-    return transpose(input, dim0, dim1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-@tensor_method
-def t(input: Tensor) -> Tensor:
-    """The transpose of a matrix; with fewer dimensions, the tensor as it is. ShapeError for more."""
-    if input._array.ndim > 2:
-        raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._array.ndim}D; use .mT")
-    return transpose(input, 0, -1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-@tensor_method
-def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions exchanged (real numbers are their own conjugates)."""
-    if input._array.ndim == 1:
-        raise ShapeError("adjoint: expected a matrix or a batch of matrices, got 1 dimension")
-    return transpose(input, -2, -1) if input._array.ndim else input
-
-
-def _mT(self: Tensor) -> Tensor:
-    """The matrices of a batch transposed: the last two dimensions exchanged."""
-    if self._array.ndim < 2:
-        raise ShapeError(f"mT: only supported on matrices or batches of matrices, got {self._array.ndim} dimensions")
-    return transpose(self, -2, -1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-def _T(self: Tensor) -> Tensor:
-    """All dimensions in reverse order."""
-    return permute(self, tuple(range(self._array.ndim))[::-1])  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-for _name, _function in (("T", _T), ("H", _T), ("mT", _mT), ("mH", _mT)):
-    setattr(Tensor, _name, property(_function))
-
-
-@tensor_method
-def movedim(input: Tensor, source: int | Sequence[int], destination: int | Sequence[int]) -> Tensor:
-    """Move the dimensions ``source`` to the places ``destination``; the others keep their order."""
-    ndim = input._array.ndim
-    places = [[d] if isinstance(d, int) else list(d) for d in (source, destination)]
-    if len(places[0]) != len(places[1]):
-        raise ShapeError(f"movedim: Invalid source or destination dims: {source} and {destination} differ in length")
-    if not ndim:
-        return input.view_as(input)  # type: ignore[attr-defined,no-any-return]  # from ops
-    sources, targets = ([check_dim(d, ndim, "movedim") for d in dims] for dims in places)
-    if len(set(sources)) < len(sources) or len(set(targets)) < len(targets):
-        raise GraphError(f"movedim: repeated dim in source {source} or destination {destination}")
-    order = [d for d in range(ndim) if d not in sources]
-    for target, origin in sorted(zip(targets, sources, strict=True)):
-        order.insert(target, origin)
-    return permute(input, tuple(order))  # type: ignore[no-any-return]  # a Tensor for a Tensor
-
-
-moveaxis = tensor_method(movedim, "moveaxis")
-
-
 # --------------------------------------------------------------------------------------------- broadcast
 @differentiable(view=True)
 def expand(input: Array, shape: tuple[int, ...]) -> Array:
     """Repeat along dimensions of size 1, without a copy."""
-    return np.broadcast_to(input, shape)
+    out = np.broadcast_to(input, shape)
+    if input.flags.writeable:
+        out.setflags(write=True)  # as a Tensor it is guarded by check_distinct
+    return out
 
 
-expand.gradients(input=lambda g, input_shape: sum_to(g, input_shape))
 expand.samples(lambda draw: dict(input=draw.array((3, 1)), shape=(draw.integer(0, 2), 3, 4)))
 expand.reference(lambda input, shape: input + np.zeros(shape))
 
@@ -377,6 +248,7 @@ def sum_to(input: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(np.add.reduce(input, axis=axes) if axes else input).reshape(shape)
 
 
+expand.gradients(input=lambda g, input_shape: sum_to(g, input_shape))
 sum_to.gradients(input=lambda g, input_shape: expand(_with_ones(g, input_shape), input_shape))
 sum_to.samples(lambda draw: dict(input=draw.array((2, 3, 4)), shape=draw.choice([(3, 1), (2, 1, 4), (), (2, 3, 4)])))
 sum_to.reference(lambda input, shape: np.array([input]).sum(tuple(range(4 - len(shape)))).sum(
@@ -389,7 +261,7 @@ def _with_ones(g: Any, shape: tuple[int, ...]) -> Any:
 
 
 @tensor_method("expand")
-def _expand(self: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
+def _expand(self: Tensor, *sizes: Any, size: Any = None, implicit: bool = False) -> Tensor:
     """Repeat dimensions of size 1, without a copy; -1 keeps a size. ShapeError if the sizes don't fit.
 
     >>> import tinygrad_cnn as tg
@@ -397,7 +269,7 @@ def _expand(self: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
     tensor([[1., 1., 1.],
             [2., 2., 2.]])
     """
-    return _expanded(self, sizes_of(sizes, "expand"))
+    return _expanded(self, sizes_of(sizes, "expand", size))
 
 
 def _expanded(input: Tensor, sizes: tuple[int, ...]) -> Tensor:
@@ -425,10 +297,15 @@ def _expand_as(self: Tensor, other: Tensor) -> Tensor:
     return _expanded(self, other._array.shape)
 
 
-@tensor_method
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """Repeat dimensions of size 1 to the shape ``size``, without a copy."""
     return _expanded(input, as_shape(size, "broadcast_to"))
+
+
+@tensor_method("broadcast_to")
+def _broadcast_to(self: Tensor, *sizes: Any, size: Any = None) -> Tensor:
+    """Repeat dimensions of size 1 to a shape, without a copy."""
+    return _expanded(self, sizes_of(sizes, "broadcast_to", size))
 
 
 def broadcast_shapes(*shapes: Any) -> Size:
