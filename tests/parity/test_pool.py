@@ -200,6 +200,8 @@ def test_lp_pool(norm):
     "call",
     [
         lambda F, x, i: F.adaptive_avg_pool2d(x[0, 0], 2),
+        lambda F, x, i: F.adaptive_avg_pool2d(x[0, 0], (2, 2)),
+        lambda F, x, i: F.adaptive_max_pool2d(x[0, 0], (2, 2)),
         lambda F, x, i: F.adaptive_avg_pool2d(x, -1),
         lambda F, x, i: F.adaptive_avg_pool2d(x, (2,)),
         lambda F, x, i: F.adaptive_avg_pool2d(x, (2, 2, 2)),

@@ -217,6 +217,15 @@ def avg_pool1d(
     return out
 
 
+def _check_areas(op: str, input: Any, output_size: Any) -> None:
+    """PyTorch has an error type of its own for more sides than the input's."""
+    if isinstance(input, Tensor) and isinstance(output_size, list | tuple) and input.ndim <= len(output_size):
+        raise ArgumentError(
+            f"{op}: input dimension should be at least {len(output_size) + 1}, got {list(input._array.shape)} for "
+            f"output_size {tuple(output_size)}"
+        )
+
+
 def _output_size(op: str, input: Tensor, output_size: Any, dims: int) -> tuple[int, ...]:
     """The sides asked for; None stands for the input's own."""
     if output_size is None and dims == 2:
@@ -241,6 +250,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Ints | tuple[int | None, int
     >>> tg.nn.functional.adaptive_avg_pool2d(tg.tensor([[[1.0, 5.0], [3.0, 3.0]]]), 1)
     tensor([[[3.]]])
     """
+    _check_areas("adaptive_avg_pool2d", input, output_size)
     check_images(input, "adaptive_avg_pool2d", 2, empty_channels=True)
     return _adaptive_avg(input, _output_size("adaptive_avg_pool2d", input, output_size, 2))
 
@@ -263,6 +273,8 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Ints) -> Tensor:
 
 
 def _adaptive_max(op: str, input: Tensor, output_size: Any, return_indices: bool, dims: int) -> Any:
+    if dims == 2:
+        _check_areas(op, input, output_size)
     check_images(input, op, dims)
     out = _pair(_output_size(op, input, output_size, dims), 1)
     if dims == 2:
