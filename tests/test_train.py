@@ -167,7 +167,7 @@ def test_train_leaves_a_run_folder(digits, tmp_path, capsys):
     config = json.loads((output / "config.json").read_text())
     assert (config["model"], config["lr"], config["seed"], config["epochs"]) == ("simple_conv_net", 0.01, 3, 2)
     assert config["batch_size"] == 20
-    rows = list(csv.DictReader((output / "metrics.csv").open()))
+    rows = list(csv.DictReader((output / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert (output / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
