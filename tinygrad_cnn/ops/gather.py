@@ -38,11 +38,13 @@ def _places(dim: int, index: Array) -> tuple[Array, ...]:
 
 def _check_places(op: str, shape: tuple[int, ...], dim: int, index: Any, free: int | None) -> None:
     """Check ``index`` for a tensor of this shape, which it may exceed in the dimension ``free`` only."""
-    if not isinstance(index, np.ndarray) or index.dtype not in (np.int64, np.int32):
-        raise DTypeError(f"{op}(): Expected dtype int32/int64 for index, got {getattr(index, 'dtype', type(index))}")
+    if not isinstance(index, np.ndarray):
+        raise ArgumentTypeError(f"{op}(): argument 'index' must be Tensor, not {type(index).__name__}")
     dim = check_dim(dim, len(shape), op)
     if not index.size:
         return
+    if index.dtype not in (np.int64, np.int32):
+        raise DTypeError(f"{op}(): Expected dtype int32/int64 for index, got {index.dtype}; convert with .long()")
     if max(index.ndim, 1) != max(len(shape), 1):
         raise ShapeError(
             f"{op}: Index tensor must have the same number of dimensions as input tensor, got {index.shape} and {shape}"
@@ -279,7 +281,8 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
             raise ShapeError(
                 f"index_fill: only supports a 0-dimensional value tensor, got {value._array.ndim} dimensions"
             )
-        place = _along_dim("index_fill", input, dim, index)
+        once = wrap(np.unique(index._array))  # a slice named twice counts once in the value's gradient
+        place = _along_dim("index_fill", input, dim, once)
         return reshape(write_at(_vector(input), value.to(input), place), input._array.shape)
     return _put_slices("index_fill", input, dim, index, value, False)
 
@@ -329,7 +332,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> An
         side = x._array.shape[dim : dim + 1]
         return expand(x, (*shared[:dim], *side, *shared[dim + 1 :]))
 
-    return gather(spread(input), dim, spread(indices))
+    side = input._array.shape[dim]
+    where = indices._array
+    return gather(spread(input), dim, spread(wrap(np.where(where < 0, where + side, where))))
 
 
 for _function in (index_add, index_copy, index_fill, index_put, scatter, scatter_add):

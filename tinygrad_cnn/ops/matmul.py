@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
-from tinygrad_cnn.autograd.tensor import Tensor
+from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import DTYPES, Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
 from tinygrad_cnn.ops.permute import transpose
@@ -177,14 +177,17 @@ ger = tensor_method(outer, "ger")
 
 # ------------------------------------------------------------------------------------ products and sums
 def _plus(input: Tensor, product: Tensor, beta: Number, alpha: Number) -> Any:
-    """``beta * input + alpha * product``; with ``beta=0`` the input's NaNs don't count."""
+    """``beta * input + alpha * product`` in their dtype; with ``beta=0`` the input's NaNs don't count."""
     _check_dtypes("addmm", input._array, product._array)
     if broadcast_shapes(input._array.shape, product._array.shape) != product._array.shape:
         raise ShapeError(f"addmm: input of shape {input._array.shape} can't be expanded to {product._array.shape}")
+    dtype = product._array.dtype
+    if dtype.kind != "f":
+        beta, alpha = int(beta), int(alpha)
     product = product if alpha == 1 else product * alpha
-    if beta == 0:
-        return product
-    return (input if beta == 1 else input * beta) + product
+    if beta != 0:
+        product = (input if beta == 1 else input * beta) + product
+    return product.to(dtype)
 
 
 @tensor_method
@@ -243,12 +246,18 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         if dims < 0 or dims > min(p, q):
             raise ShapeError(f"tensordot: expects dims from 0 to {min(p, q)}, got {dims}")
         dims = (range(p - dims, p), range(dims))
-    over_a, over_b = ([d % max(n, 1) for d in group] for group, n in zip(dims, (p, q), strict=True))
+    over_a, over_b = ([check_dim(d, n, "tensordot") for d in group] for group, n in zip(dims, (p, q), strict=True))
     shape_a, shape_b = a._array.shape, b._array.shape
-    if [shape_a[d] for d in over_a] != [shape_b[d] for d in over_b]:
+    if any(len({1, shape_a[i], shape_b[j]}) > 2 for i, j in zip(over_a, over_b, strict=True)):
         raise ShapeError(
             f"tensordot: contracted dimensions need to match, got {shape_a} over {over_a} and {shape_b} over {over_b}"
         )
+    for i, j in zip(over_a, over_b, strict=True):  # a side of 1 meets any other
+        if a._array.shape[i] == 1:
+            b = b.sum(j, keepdim=True)
+        elif b._array.shape[j] == 1:
+            a = a.sum(i, keepdim=True)
+    shape_a, shape_b = a._array.shape, b._array.shape
     rest_a, rest_b = [d for d in range(p) if d not in over_a], [d for d in range(q) if d not in over_b]
     kept = math.prod(shape_a[d] for d in over_a)
     left = a.permute(*rest_a, *over_a).reshape(math.prod(shape_a[d] for d in rest_a), kept)

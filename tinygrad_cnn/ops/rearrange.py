@@ -57,9 +57,9 @@ def _(input: Array, dims: Sequence[int]) -> Array:
 
 
 @tensor_method("flip")
-def _flip(self: Tensor, *dims: Any) -> Tensor:
+def _flip(self: Tensor, *along: Any, dims: Any = None) -> Tensor:
     """A copy with the elements along the given dimensions in reverse order."""
-    return flip(self, sizes_of(dims, "flip"))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return flip(self, sizes_of(along, "flip", dims))  # type: ignore[no-any-return]  # a Tensor for a Tensor
 
 
 @tensor_method
