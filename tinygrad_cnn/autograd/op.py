@@ -34,7 +34,7 @@ from tinygrad_cnn.autograd.methods import (
     tensor_method,
 )
 from tinygrad_cnn.autograd.mode import mode
-from tinygrad_cnn.autograd.record import OUT, RESIDUAL, SHAPE, VALUE, OpNode, Plan, Slot
+from tinygrad_cnn.autograd.record import OUT, RESIDUAL, SHAPE, VALUE, FusedRule, OpNode, Plan, Slot
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, track_view, wrap
 from tinygrad_cnn.backend import as_floating, promote
 from tinygrad_cnn.errors import (
@@ -81,7 +81,7 @@ class Op:
         self._read_signature()
         self._named_by = self._index[next(iter(inspect.signature(grad_name).parameters))] if callable(grad_name) else -1
         self.formulas: dict[str, Callable[..., Any]] = {}
-        self._fused: tuple[tuple[str, ...], Callable[..., Any]] | None = None
+        self._fused: FusedRule | None = None
         self._composite: Callable[..., Any] | None = None
         self._check: Callable[..., Any] | None = None
         self._samples: Callable[..., Any] | None = None
@@ -133,7 +133,7 @@ class Op:
         for name in inspect.signature(rule).parameters:
             if name not in ("g", "needs"):
                 self._slot(name)
-        self._fused = (tuple(inputs), rule)
+        self._fused = FusedRule(tuple(inputs), rule, tuple(inspect.signature(rule).parameters))
 
     def composite(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Declare the same mathematics in simple ops: used under ``create_graph``, and to test the fused rule."""
@@ -229,9 +229,7 @@ class Op:
                 tensors.append(None)
         return tensors if found else None
 
-    def _run(
-        self, tensors: list[Tensor | None], values: list[Any], keep: bool = False
-    ) -> tuple[Any, tuple[Any, ...]]:
+    def _run(self, tensors: list[Tensor | None], values: list[Any], keep: bool = False) -> tuple[Any, tuple[Any, ...]]:
         """Check, run the forward, and record a node if an input needs a gradient."""
         edges: list[Edge | None] | None = None
         if mode.recording and self.is_differentiable:
@@ -389,7 +387,7 @@ class Op:
         formulas: list[tuple[Callable[..., Any], tuple[int, ...]] | None] = []
         if self._composite is not None:  # create_graph runs it on the inputs themselves
             slots.extend(Slot(VALUE, i, name) for i, name in enumerate(self.parameters))
-        defined = self.formulas if self._fused is None else self._fused[0]
+        defined = self.formulas if self._fused is None else self._fused.inputs
         for name, needed in zip(self.inputs, flags, strict=True):
             if needed and name not in defined:
                 raise DTypeError(
@@ -404,8 +402,7 @@ class Op:
 
     def _fused_slots(self, slots: list[Slot]) -> list[Slot]:
         assert self._fused is not None
-        names = [n for n in inspect.signature(self._fused[1]).parameters if n not in ("g", "needs")]
-        wanted = [self._slot(n) for n in names]
+        wanted = [self._slot(n) for n in self._fused.names if n not in ("g", "needs")]
         return [slot for slot in wanted if slot not in slots]
 
     def __repr__(self) -> str:

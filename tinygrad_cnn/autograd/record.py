@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -35,6 +34,14 @@ class Plan(NamedTuple):
     slots: tuple[Slot, ...]
     formulas: tuple[tuple[Callable[..., Any], tuple[int, ...]] | None, ...]  # one an input; -1 stands for g
     needs: tuple[bool, ...]
+
+
+class FusedRule(NamedTuple):
+    """One rule on raw arrays for the gradients of several inputs."""
+
+    inputs: tuple[str, ...]
+    rule: Callable[..., Any]
+    names: tuple[str, ...]  # of the rule's parameters
 
 
 class SavedHooks(Protocol):
@@ -172,13 +179,12 @@ class OpNode(Node):
             tensors.append(value)
         return tensors
 
-    def _apply_fused(self, fused: tuple[tuple[str, ...], Callable[..., Any]], saved: list[Any], g: Any) -> list[Any]:
-        names, rule = fused
+    def _apply_fused(self, fused: FusedRule, saved: list[Any], g: Any) -> list[Any]:
         by_name = {slot.name: value for slot, value in zip(self.plan.slots, saved, strict=True)}
         needs = dict(zip(self.op.inputs, self.plan.needs, strict=True))
-        extra = {"g": g, "needs": tuple(needs[name] for name in names)}
-        arguments = {n: extra[n] if n in extra else by_name[n] for n in inspect.signature(rule).parameters}
-        found = dict(zip(names, rule(**arguments), strict=True))
+        extra = {"g": g, "needs": tuple(needs[name] for name in fused.inputs)}
+        arguments = {n: extra[n] if n in extra else by_name[n] for n in fused.names}
+        found = dict(zip(fused.inputs, fused.rule(**arguments), strict=True))
         return [_as_gradient(found.get(name), False) if needs[name] else None for name in self.op.inputs]
 
     def _apply_composite(self, saved: list[Any], g: Any) -> list[Any]:

@@ -15,11 +15,18 @@ def column_sums(rows: np.ndarray) -> np.ndarray:
     return np.asarray(np.ones(len(rows), rows.dtype) @ rows)
 
 
+def repeat(values: np.ndarray, joined: int) -> np.ndarray:
+    """One value a column, for rows that are ``joined``."""
+    out = np.empty((joined, len(values)), values.dtype)
+    out[...] = values
+    return out.reshape(-1)
+
+
 def scale_shift(rows: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
     """``rows * scale + shift`` with a scale and a shift for each column."""
     joined = pixels_per_row(*rows.shape)
-    wide_scale = np.tile(scale, joined)
-    wide_shift = None if shift is None else np.tile(shift, joined)
+    wide_scale = repeat(scale, joined)
+    wide_shift = None if shift is None else repeat(shift, joined)
     out = np.empty_like(rows)
     for block in blocks(rows, joined):
         part = join(out[block], joined)
@@ -29,21 +36,42 @@ def scale_shift(rows: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -
     return out
 
 
-def channel_moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and the biased variance of each column: the variance about the mean, not as a difference of sums."""
-    count, channels = rows.shape
-    mean = column_sums(rows) / rows.dtype.type(count)
-    joined = pixels_per_row(count, channels)
-    wide_mean = np.tile(mean, joined)
-    squares = np.zeros(channels, rows.dtype)
+def _sums(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each column the sum of ``rows`` and that of ``rows * others``, in one pass over memory."""
+    joined = pixels_per_row(*rows.shape)
+    sums = np.zeros(rows.shape[1])  # float64, so that only the sums within a block are rounded to the rows' dtype
+    products = np.zeros(joined * rows.shape[1])
     for block in blocks(rows, joined):
-        part = rows[block]
-        centred = workspace("norm_centred", part.shape, rows.dtype)
-        wide = join(centred, joined)
-        np.subtract(join(part, joined), wide_mean, out=wide)
-        np.multiply(wide, wide, out=wide)
-        squares += column_sums(centred)
-    return mean, squares / rows.dtype.type(count)
+        sums += column_sums(rows[block])
+        products += np.einsum("ij,ij->j", join(rows[block], joined), join(others[block], joined))
+    return sums, products.reshape(joined, -1).sum(0)
+
+
+def _centred_products(rows: np.ndarray, mean: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
+    """For each column the sum of ``(rows - mean) * others``, or of ``(rows - mean)**2``."""
+    joined = pixels_per_row(*rows.shape)
+    wide_mean = repeat(mean.astype(rows.dtype), joined)
+    products = np.zeros(joined * rows.shape[1])
+    for block in blocks(rows, joined):
+        part = join(rows[block], joined)
+        centred = np.subtract(part, wide_mean, out=workspace("norm_centred", part.shape, part.dtype))
+        products += np.einsum("ij,ij->j", centred, centred if others is None else join(others[block], joined))
+    return products.reshape(joined, -1).sum(0)
+
+
+def _cancels(mean: np.ndarray, var: np.ndarray) -> bool:
+    """Whether a mean is so large beside its standard deviation that differences of sums would lose digits."""
+    return bool((mean * mean > 100 * var).any())
+
+
+def channel_moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the biased variance of each column."""
+    sums, squares = _sums(rows, rows)
+    mean = sums / len(rows)
+    var = squares / len(rows) - mean * mean
+    if _cancels(mean, var):
+        var = _centred_products(rows, mean) / len(rows)
+    return mean.astype(rows.dtype), var.astype(rows.dtype)
 
 
 def batch_norm(
@@ -73,32 +101,27 @@ def batch_norm_grads(
 
     With the normalised rows h: d rows = weight / std * (g - mean(g) - h * mean(g * h)).
     """
-    count, channels = rows.shape
     invstd = 1 / np.sqrt(var + eps)
-    sum_g = column_sums(g)
     if not (needs[0] or needs[1]):
-        return None, None, sum_g
-    joined = pixels_per_row(count, channels)
-    wide_mean = np.tile(mean, joined)
-    sum_gh = np.zeros(channels, rows.dtype)
-    for block in blocks(rows, joined):
-        part = rows[block]
-        product = workspace("norm_centred", part.shape, rows.dtype)
-        wide = join(product, joined)
-        np.subtract(join(part, joined), wide_mean, out=wide)
-        np.multiply(wide, join(g[block], joined), out=wide)
-        sum_gh += column_sums(product)
-    sum_gh *= invstd
+        return None, None, column_sums(g)
+    sums, products = _sums(g, rows)
+    if _cancels(mean, var):
+        products = _centred_products(rows, mean, g)
+    else:
+        products -= mean * sums
+    sum_g, sum_gh = sums.astype(rows.dtype), (products * invstd).astype(rows.dtype)
     if not needs[0]:
         return None, sum_gh, sum_g
+    count = rows.dtype.type(len(rows))
     scale = invstd if weight is None else invstd * weight
-    slope = -scale * invstd * sum_gh / rows.dtype.type(count)
-    offset = -scale * sum_g / rows.dtype.type(count) - mean * slope
-    wide_scale, wide_slope, wide_offset = (np.tile(v, joined) for v in (scale, slope, offset))
+    slope = -scale * invstd * sum_gh / count
+    offset = -scale * sum_g / count - mean * slope
+    joined = pixels_per_row(*rows.shape)
+    wide_scale, wide_slope, wide_offset = (repeat(v, joined) for v in (scale, slope, offset))
     out = np.empty_like(rows)  # g * scale + rows * slope + offset
     for block in blocks(rows, joined):
         part, source = join(out[block], joined), join(rows[block], joined)
-        scaled = join(workspace("norm_centred", rows[block].shape, rows.dtype), joined)
+        scaled = workspace("norm_centred", source.shape, rows.dtype)
         np.multiply(join(g[block], joined), wide_scale, out=part)
         np.multiply(source, wide_slope, out=scaled)
         np.add(part, scaled, out=part)

@@ -14,6 +14,7 @@ from tinygrad_cnn.nn import init
 from tinygrad_cnn.nn.lazy import LazyModuleMixin, UninitializedBuffer, UninitializedParameter
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter, new_parameter
+from tinygrad_cnn.ops.inplace import write
 
 __all__ = [
     "BatchNorm1d",
@@ -120,7 +121,7 @@ class _BatchNorm(_NormBase):
         self._check_input_dim(input)
         momentum = self.momentum or 0.0
         if self.training and self.num_batches_tracked is not None and self.track_running_stats:
-            self.num_batches_tracked += 1
+            write(self.num_batches_tracked, ..., self.num_batches_tracked._array + 1)
             if self.momentum is None:
                 momentum = 1.0 / float(self.num_batches_tracked)  # the average over all batches
         by_batch = self.training or (self.running_mean is None and self.running_var is None)

@@ -84,7 +84,7 @@ def _check_value(op: Op, arguments: Arguments) -> None:
 
 def differentiable_inputs(op: Op, arguments: Arguments) -> list[str]:
     """The inputs of this call that have a gradient formula and hold floating-point numbers."""
-    declared = op._fused[0] if op._fused is not None else tuple(op.formulas)
+    declared = op._fused.inputs if op._fused is not None else tuple(op.formulas)
 
     def is_floating(value: Any) -> bool:
         if isinstance(value, list | tuple):

@@ -6,12 +6,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_cnn.autograd.mode import no_grad
-from tinygrad_cnn.backend import require_floating
+import numpy as np
+
+from tinygrad_cnn.autograd.tensor import Tensor
+from tinygrad_cnn.backend import Array, require_floating
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.nn.functional.pool import avg_pool2d
 from tinygrad_cnn.ops import norm as ops
 from tinygrad_cnn.ops.info import finfo
+from tinygrad_cnn.ops.inplace import write
 from tinygrad_cnn.ops.norm import per_channel
 from tinygrad_cnn.ops.pad import constant_pad_nd
 
@@ -67,8 +70,8 @@ def batch_norm(
     if running_mean is None:
         return ops.batch_norm(input, weight, bias, eps=eps)
     out, mean, var = ops.batch_norm.with_residuals(input, weight, bias, eps=eps)
-    _move_towards(running_mean, mean, momentum)
-    _move_towards(running_var, var * (count / (count - 1)), momentum)
+    _move_towards(running_mean, mean._array, momentum)
+    _move_towards(running_var, var._array * (count / (count - 1)), momentum)
     return out
 
 
@@ -103,10 +106,10 @@ def _by_running_statistics(input: Any, mean: Any, var: Any, weight: Any, bias: A
     return ops.scale_channels(input, scale, shift if bias is None else shift + bias)
 
 
-def _move_towards(running: Any, new: Any, momentum: float) -> None:
+def _move_towards(running: Tensor, new: Array, momentum: float) -> None:
     """running = (1 - momentum) * running + momentum * new, in place."""
-    with no_grad():
-        running.mul_(1 - momentum).add_(new * momentum)
+    with np.errstate(all="ignore"):  # a diverging network has infinite statistics
+        write(running, ..., (1 - momentum) * running._array + momentum * new)
 
 
 # --------------------------------------------------------------------------------------- other statistics
@@ -211,9 +214,9 @@ def instance_norm(
         )
     out, mean, var = _by_groups("instance_norm", input, channels, weight, bias, eps)
     if running_mean is not None:
-        _move_towards(running_mean, mean.reshape((samples, channels)).mean(0), momentum)
-        unbiased = var * (size / (size - 1)) if size else var
-        _move_towards(running_var, unbiased.reshape((samples, channels)).mean(0), momentum)
+        _move_towards(running_mean, mean._array.reshape(samples, channels).mean(0), momentum)
+        biased = var._array.reshape(samples, channels).mean(0)
+        _move_towards(running_var, biased * (size / (size - 1)) if size else biased, momentum)
     return out
 
 
