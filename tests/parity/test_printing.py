@@ -11,7 +11,21 @@ SPECIAL = [np.inf, -np.inf, np.nan, -0.0, 0.0]
 
 
 def arrays():
-    shapes = [(), (1,), (3,), (0,), (2, 0), (7, 3), (2, 3, 2), (40,), (11, 13), (1001,), (3, 500), (30, 40), (2, 3, 9, 20)]
+    shapes = [
+        (),
+        (1,),
+        (3,),
+        (0,),
+        (2, 0),
+        (7, 3),
+        (2, 3, 2),
+        (40,),
+        (11, 13),
+        (1001,),
+        (3, 500),
+        (30, 40),
+        (2, 3, 9, 20),
+    ]
     for shape in shapes:
         base = RNG.normal(size=shape)
         yield from (base, base.astype(np.float32), base.astype(np.float16), base * 1e6, base * 1e-6, base * 1e10)
@@ -30,7 +44,9 @@ def test_text(requires_grad):
         assert repr(to_ours(array, requires_grad)) == repr(to_torch(array, requires_grad))
 
 
-@pytest.mark.parametrize("array", [RNG.normal(size=(3, 8)), np.arange(20.0), RNG.normal(size=(30, 50)), RNG.normal(size=5)])
+@pytest.mark.parametrize(
+    "array", [RNG.normal(size=(3, 8)), np.arange(20.0), RNG.normal(size=(30, 50)), RNG.normal(size=5)]
+)
 @pytest.mark.parametrize(
     "call",
     [
@@ -66,7 +82,12 @@ def test_options(settings):
     torch.set_printoptions(**settings)
     tg.set_printoptions(**settings)
     try:
-        for array in (RNG.normal(size=(4, 9)), RNG.normal(size=50) * 1e5, np.arange(8.0), np.arange(30).reshape(2, 3, 5)):
+        for array in (
+            RNG.normal(size=(4, 9)),
+            RNG.normal(size=50) * 1e5,
+            np.arange(8.0),
+            np.arange(30).reshape(2, 3, 5),
+        ):
             assert repr(to_ours(array)) == repr(to_torch(array))
     finally:
         torch.set_printoptions(profile="default")

@@ -11,6 +11,7 @@ from tinygrad_cnn.backend import Array
 
 _WORTHWHILE = 4096  # elements from which rearranging pays
 _LONGEST_PRODUCT = 8192  # longer rows are summed by halves, which rounds less
+_BLOCK = 256  # rows that are summed in one go
 
 
 def reduce(ufunc: Any, x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
@@ -53,4 +54,15 @@ def _sum_one(x: Array, place: int) -> Array:
         return x @ np.ones(count, x.dtype) if count <= _LONGEST_PRODUCT and x.ndim > 1 else reduce(np.add, x, (place,))
     before, behind = x.shape[:place], x.shape[place + 1 :]
     rows = x.reshape(math.prod(before), count, math.prod(behind))
-    return np.matmul(np.ones((1, count), x.dtype), rows).reshape(*before, *behind)
+    return _sum_rows(rows).reshape(*before, *behind)
+
+
+def _sum_rows(rows: Array) -> Array:
+    """The sum over the middle one of three dimensions, by blocks: rounding errors grow with their length alone."""
+    count = rows.shape[1]
+    rest = count % _BLOCK if count > 2 * _BLOCK else count
+    out: Array = np.matmul(np.ones((1, rest), rows.dtype), rows[:, count - rest :])[:, 0]
+    if rest < count:
+        blocks = rows[:, : count - rest].reshape(len(rows), -1, _BLOCK, rows.shape[2])
+        out += _sum_rows(np.matmul(np.ones((1, _BLOCK), rows.dtype), blocks)[:, :, 0])
+    return out

@@ -13,11 +13,13 @@ def return_type(name: str, *fields: str) -> Any:
     2
     """
 
-    class Result(namedtuple(name, fields)):  # type: ignore[misc]  # the fields are an argument
+    base: Any = namedtuple(name, fields)  # type: ignore[misc]  # the names are arguments
+
+    class Result(base):
         __slots__ = ()
 
         def __repr__(self) -> str:
-            parts = ",\n".join(f"{field}={value!r}" for field, value in zip(fields, tuple(self), strict=True))
+            parts = ",\n".join(f"{field}={getattr(self, field)!r}" for field in fields)
             return f"torch.return_types.{name}(\n{parts})"
 
     Result.__name__ = Result.__qualname__ = name

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.tensor import Tensor, as_array
 from tinygrad_cnn.backend import DTYPES, as_dtype, dtype, get_default_dtype, promote
 from tinygrad_cnn.errors import ArgumentTypeError
@@ -15,6 +16,7 @@ __all__ = [
     "can_cast",
     "finfo",
     "iinfo",
+    "is_complex",
     "is_floating_point",
     "is_tensor",
     "numel",
@@ -26,6 +28,28 @@ __all__ = [
 def is_tensor(obj: Any) -> bool:
     """Whether ``obj`` is a Tensor."""
     return isinstance(obj, Tensor)
+
+
+@tensor_method
+def is_complex(input: Tensor) -> bool:
+    """Whether the elements are complex numbers: never."""
+    return False
+
+
+@tensor_method("is_signed")
+def _is_signed(self: Tensor) -> bool:
+    """Whether the elements can be negative."""
+    return self.dtype.is_signed
+
+
+@tensor_method("is_same_size")
+def _is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return tuple(self.shape) == tuple(other.shape)
+
+
+for _kind in ("cuda", "sparse", "quantized", "meta", "mps"):
+    setattr(Tensor, f"is_{_kind}", property(lambda self: False, doc=f"Whether it is a {_kind} tensor: never."))
 
 
 def numel(input: Tensor) -> int:

@@ -152,7 +152,7 @@ def logsumexp(input: Array, dim: Dims, keepdim: bool = False) -> Array:
 
     >>> import tinygrad_cnn as tg
     >>> tg.logsumexp(tg.tensor([1000.0, 1000.0]), dim=0)
-    tensor(1000.6931)
+    tensor(1000.6932)
     """
     input = as_floating(input, "logsumexp")
     axes = axes_of(dim, input.ndim, keepdim, "logsumexp")

@@ -14,6 +14,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array, Size
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
+from tinygrad_cnn.kernels.reduce import total
 from tinygrad_cnn.ops.layout import can_view, is_viewable, make_viewable
 
 __all__ = [
@@ -245,7 +246,7 @@ def sum_to(input: Array, shape: tuple[int, ...]) -> Array:
     """Sum over what broadcasting ``shape`` to the input's shape would repeat: the adjoint of expand."""
     added = input.ndim - len(shape)
     axes = tuple(i for i, side in enumerate(input.shape) if i < added or (shape[i - added] == 1 and side != 1))
-    return np.asarray(np.add.reduce(input, axis=axes) if axes else input).reshape(shape)
+    return (total(input, axes) if axes else input).reshape(shape)
 
 
 expand.gradients(input=lambda g, input_shape: sum_to(g, input_shape))
