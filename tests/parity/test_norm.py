@@ -184,6 +184,7 @@ REFUSED = [
     lambda T, x: T.nn.functional.layer_norm(x, (5,), T.ones(4)),
     lambda T, x: T.nn.functional.layer_norm(x.to(T.int64), (5,)),
     lambda T, x: T.nn.functional.rms_norm(x, (4,)),
+    lambda T, x: T.nn.functional.rms_norm(x.to(T.int64), (5,)),
     lambda T, x: T.nn.functional.group_norm(x, 2),
     lambda T, x: T.nn.functional.group_norm(x, 3, T.ones(2)),
     lambda T, x: T.nn.functional.group_norm(x[:1, :, :1, :1], 3),

@@ -76,7 +76,7 @@ def soft_margin_loss(
 ) -> Any:
     """log(1 + exp(-target * input)) for targets 1 and -1."""
     reduction = reduction_of("soft_margin_loss", reduction, size_average, reduce)
-    return reduced((-target * input).exp().log1p(), reduction)
+    return reduced(-logsigmoid(target * input), reduction)
 
 
 def cosine_embedding_loss(

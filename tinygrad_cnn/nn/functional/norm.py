@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd.tensor import Tensor
-from tinygrad_cnn.backend import Array, require_floating
+from tinygrad_cnn.backend import Array, float16, float32, require_floating
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.nn.functional.pool import avg_pool2d
 from tinygrad_cnn.ops import norm as ops
@@ -223,11 +223,12 @@ def instance_norm(
 # ------------------------------------------------------------------------------------ without a mean
 def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
     """Divide by the root of the mean square over the trailing dimensions. Source: Zhang and Sennrich 2019."""
+    require_floating(input._array, "rms_norm")
     shape = _normalized_shape("rms_norm", input, normalized_shape, weight=weight)
-    if eps is None:
-        eps = finfo(input.dtype).eps
-    mean_square = (input * input).mean(tuple(range(-len(shape), 0)), True)
-    out = input * (mean_square + eps) ** -0.5
+    wide = input.to(float32) if input.dtype is float16 else input  # squares of float16 overflow
+    eps = finfo(wide.dtype).eps if eps is None else eps
+    mean_square = (wide * wide).mean(tuple(range(-len(shape), 0)), True)
+    out = (wide * (mean_square + eps) ** -0.5).to(input.dtype)
     return out if weight is None else out * weight
 
 
