@@ -145,7 +145,7 @@ argmin = _place(
 )
 
 
-def _extreme_along(search: Any, name: str, builtin: Any) -> Any:
+def _extreme_along(ufunc: np.ufunc, search: Any, name: str, builtin: Any) -> Any:
     """An op for the extreme element along one dimension; its index, a residual, alone gets the gradient."""
 
     @differentiable(name=name, grad_name=f"{name.capitalize()}Backward0", residuals=("indices",))
@@ -154,9 +154,8 @@ def _extreme_along(search: Any, name: str, builtin: Any) -> Any:
         check_not_empty(input.shape, dim, name)
         if not input.ndim:
             return input.copy(), np.zeros((), np.int64)
-        indices = search(input, axis, keepdims=True)
-        values = np.take_along_axis(input, indices, axis)
-        return (values, indices) if keepdim else (values.squeeze(axis), indices.squeeze(axis))
+        indices = search(input, axis, keepdims=keepdim)
+        return kernels.reduce(ufunc, input, (axis,), keepdim), np.asarray(indices)
 
     op.__doc__ = f"The {name}imum along one dimension."
     op.gradients(input=lambda g, input_shape, indices, dim: put_back(g, indices, dim, input_shape))
@@ -175,8 +174,8 @@ def put_back(g: Any, indices: Array, dim: int, shape: tuple[int, ...]) -> Any:
     return unpick(reshape(g, kept), indices.reshape(kept), dim, shape)
 
 
-_max_along = _extreme_along(np.argmax, "max", max)
-_min_along = _extreme_along(np.argmin, "min", min)
+_max_along = _extreme_along(np.maximum, np.argmax, "max", max)
+_min_along = _extreme_along(np.minimum, np.argmin, "min", min)
 MaxResult = return_type("max", "values", "indices")
 MinResult = return_type("min", "values", "indices")
 

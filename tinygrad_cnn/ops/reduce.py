@@ -106,7 +106,8 @@ def mean(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = 
     """
     axes = axes_of(dim, input.ndim, keepdim, "mean")
     total = kernels.total(in_dtype(input, dtype), axes, keepdim)
-    return np.asarray(total / math.prod([input.shape[d] for d in axes]))
+    total /= math.prod([input.shape[d] for d in axes])
+    return total
 
 
 mean.gradients(
@@ -117,6 +118,8 @@ mean.samples(reduction())
 
 @mean.check
 def _(input: Array, dim: Dims, keepdim: bool, dtype: Any) -> None:
+    if dtype is None and input.dtype.kind == "f":
+        return
     wanted = DTYPES[input.dtype] if dtype is None else as_dtype(dtype)
     if not wanted.is_floating_point:
         raise DTypeError(
