@@ -24,8 +24,10 @@ class ElementwiseOptimizer(Optimizer):
     order. ``foreach`` and ``fused`` choose among PyTorch's implementations of the same update; there is one here.
     """
 
+    may_be_negative: tuple[str, ...] = ()  # of the settings
+
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        _check_settings(type(self).__name__, defaults)
+        _check_settings(type(self).__name__, defaults, self.may_be_negative)
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -62,7 +64,7 @@ class ElementwiseOptimizer(Optimizer):
         rule, moments = self._rule(group, state, parameter._array)
         if state:
             self.state[parameter] = state
-        decay, maximize = number(group["weight_decay"]), group["maximize"]
+        decay, maximize = number(group.get("weight_decay", 0)), group["maximize"]
         shrink = 1 - number(group["lr"]) * decay if group.get("decoupled_weight_decay") else None
         assert parameter._grad is not None  # the caller has seen to it
         arrays = [parameter._array, parameter._grad._array, *(moment._array for moment in moments)]
@@ -130,10 +132,7 @@ def subtract_ratio(value: Array, factor: float, numerator: Array, denominator: A
     value -= denominator
 
 
-_MAY_BE_NEGATIVE = ("dampening",)
-
-
-def _check_settings(name: str, defaults: dict[str, Any]) -> None:
+def _check_settings(name: str, defaults: dict[str, Any], may_be_negative: tuple[str, ...]) -> None:
     """Refuse settings that have no meaning, with PyTorch's sentences."""
     called = {"lr": "learning rate", "eps": "epsilon value"}
     for setting, value in defaults.items():
@@ -142,7 +141,7 @@ def _check_settings(name: str, defaults: dict[str, Any]) -> None:
                 check_argument(0.0 <= beta < 1.0, f"Invalid beta parameter at index {index}: {beta}")
         elif isinstance(value, Tensor):
             check_argument(value.numel() == 1, f"Tensor {setting} must be 1-element")
-        if isinstance(value, int | float | Tensor) and not isinstance(value, bool) and setting not in _MAY_BE_NEGATIVE:
+        if isinstance(value, int | float | Tensor) and not isinstance(value, bool) and setting not in may_be_negative:
             check_argument(number(value) >= 0.0, f"Invalid {called.get(setting, setting + ' value')}: {value}")
     if defaults.get("fused") and defaults.get("foreach"):
         raise GraphError("`fused` and `foreach` cannot be `True` together.")

@@ -25,6 +25,8 @@ class SGD(ElementwiseOptimizer):
     tensor([0.], requires_grad=True)
     """
 
+    may_be_negative = ("dampening",)
+
     def __init__(
         self,
         params: Iterable[Any],
