@@ -36,6 +36,8 @@ def array_of(data: Any, dtype: Any = None) -> np.ndarray:
         raise error if wanted is None else ArgumentTypeError(str(error)) from None
     wanted = inferred.dtype if wanted is None else wanted
     try:
+        if wanted.kind == "u" and inferred.category == 1:
+            return _unsigned(np.array(plain, inferred.dtype), wanted)
         return np.array(plain, dtype=wanted)
     except (ValueError, TypeError, OverflowError) as error:
         raise _explain(plain, wanted, error) from None
@@ -80,6 +82,13 @@ def _kinds(data: Any) -> Iterator[dtype]:
         raise ArgumentError("tensor: too many dimensions 'str'; expected numbers in nested lists")
     else:
         raise DTypeError(f"tensor: Could not infer dtype of {type(data).__name__}; expected numbers in nested lists")
+
+
+def _unsigned(array: np.ndarray, wanted: np.dtype) -> np.ndarray:
+    """Negative integers count from the top, as in PyTorch; those that don't fit are an OverflowError."""
+    if array.size and max(-int(array.min()), int(array.max())) > np.iinfo(wanted).max:
+        raise OverflowError(f"out of bounds for {wanted}")
+    return array.astype(wanted)
 
 
 def _of_python(kind: type) -> dtype:

@@ -55,7 +55,7 @@ def unique_consecutive(
     axis = 0 if dim is None else check_dim(dim, array.ndim, "unique_consecutive")
     rows = array.reshape(-1) if dim is None else np.moveaxis(array, axis, 0)
     starts = np.ones(len(rows), bool)
-    starts[1:] = (rows[1:] != rows[:-1]).reshape(max(len(rows) - 1, 0), -1).any(1)
+    starts[1:] = (rows[1:] != rows[:-1]).any(axis=tuple(range(1, rows.ndim)))
     inverse = np.cumsum(starts) - 1
     counts = np.diff(np.append(np.flatnonzero(starts), len(rows)))
     inverse = inverse.reshape(array.shape) if dim is None else inverse
@@ -120,11 +120,17 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
 # ------------------------------------------------------------------------------------- sorted sequences
 def searchsorted(
-    sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    sorter: Tensor | None = None,
 ) -> Tensor:
     """Where each element would be put into the sorted sequence: before its equals, or, if ``right``, behind them.
 
-    The sequence is 1-d, or has one row for each row of ``input``.
+    The sequence is 1-d, or has one row for each row of ``input``; ``sorter`` holds the indices that sort it.
 
     >>> import tinygrad_cnn as tg
     >>> tg.searchsorted(tg.tensor([1.0, 2.0, 3.0]), tg.tensor([0.5, 2.0]))
@@ -134,6 +140,8 @@ def searchsorted(
         raise ShapeError(f"searchsorted: side can only be 'left' or 'right' and agree with right={right}, got {side!r}")
     way = "right" if right or side == "right" else "left"
     sequence, values = require_tensor(sorted_sequence, "searchsorted", "sorted_sequence"), np.asarray(as_array(input))
+    if sorter is not None:
+        sequence = np.take_along_axis(sequence, require_tensor(sorter, "searchsorted", "sorter"), -1)
     if sequence.ndim == 1:
         found = np.asarray(np.searchsorted(sequence, values, way))  # type: ignore[call-overload]  # way is one of two
     else:

@@ -228,11 +228,12 @@ def arange(
         raise ShapeError(f"arange: upper bound and lower bound inconsistent with step sign: {start}, {end}, {step}")
     floating = any(isinstance(x, float) for x in (start, end, step))
     wanted = as_dtype((get_default_dtype() if floating else int) if dtype is None else dtype).dtype
-    if floating:
-        array = (start + step * np.arange(math.ceil((end - start) / step))).astype(wanted)
-    else:
-        array = np.arange(int(start), int(end), int(step)).astype(wanted)
-    return finish(array, device, requires_grad)
+    count = math.ceil((end - start) / step)
+    if wanted.kind in "iu" and int(step):
+        start, end, step = int(start), int(end), int(step)
+        if wanted == np.int64:  # PyTorch counts in int64 after rounding, in the smaller integers before it
+            count = max(math.ceil((end - start) / step), 0)
+    return finish((start + step * np.arange(count)).astype(wanted), device, requires_grad)
 
 
 def linspace(
@@ -244,7 +245,7 @@ def linspace(
     >>> tg.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    return finish(_spaced(start, end, steps, "linspace").astype(_dtype_or_default(dtype)), device, requires_grad)
+    return finish(_spaced(start, end, steps, None, dtype, "linspace"), device, requires_grad)
 
 
 def logspace(
@@ -258,14 +259,19 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """``base`` to the powers ``linspace(start, end, steps)``."""
-    powers = np.power(float(base), _spaced(start, end, steps, "logspace"))
-    return finish(powers.astype(_dtype_or_default(dtype)), device, requires_grad)
+    return finish(_spaced(start, end, steps, base, dtype, "logspace"), device, requires_grad)
 
 
-def _spaced(start: Any, end: Any, steps: int, op: str) -> np.ndarray:
+def _spaced(start: Any, end: Any, steps: int, base: float | None, dtype: Any, op: str) -> np.ndarray:
     if steps < 0:
         raise ShapeError(f"{op}: number of steps must be non-negative, got {steps}")
-    return np.linspace(as_array(start), as_array(end), steps)
+    first, last = as_array(start), as_array(end)
+    if np.ndim(first) or np.ndim(last):
+        raise ShapeError(f"{op}: only supports 0-dimensional start and end tensors")
+    wanted = _dtype_or_default(dtype)
+    number = int if wanted.kind in "iu" else float
+    spaced = np.linspace(number(first), number(last), steps)
+    return (spaced if base is None else np.power(float(base), spaced)).astype(wanted)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
@@ -328,13 +334,18 @@ def full_like(
     _check_format(named, "full_like")
     array = require_tensor(input, "full_like")
     wanted = array.dtype if dtype is None else as_dtype(dtype).dtype
-    return finish(np.full_like(array, as_array(fill_value), dtype=wanted), device, requires_grad)
+    return finish(np.full_like(array, _fitting(as_array(fill_value), wanted), dtype=wanted), device, requires_grad)
+
+
+def _fitting(value: Any, dtype: np.dtype) -> Any:
+    """A number in ``dtype``; one that is too large for an integer dtype wraps around, where NumPy would refuse."""
+    return np.asarray(value).astype(dtype) if dtype.kind in "iu" else value
 
 
 @differentiable(inplace=True, grad_name="FillBackward0")
 def fill(input: Array, value: Array) -> Array:
     """One value, a number or a 0-d tensor, in a tensor of another's shape and dtype."""
-    return np.full_like(input, value)
+    return np.full_like(input, _fitting(value, input.dtype))
 
 
 fill.gradients(input=lambda g: fill(g, 0.0), value=lambda g: g.sum())
