@@ -131,11 +131,6 @@ def test_simple_conv_net_is_the_books():
     assert not any(model.state_dict()[name].numpy().any() for name in shapes if name.endswith("bias"))
 
 
-@pytest.mark.parametrize("name", list_models())
-def test_models_take_digits_and_give_ten_scores(name):
-    assert tuple(get_model(name)(tg.zeros(2, 1, 28, 28)).shape) == (2, 10)
-
-
 def test_model_names():
     assert {"simple_conv_net", "lenet5"} <= set(list_models())
     with pytest.raises(ValueError, match="unknown model 'resnet9000'; known: "):

@@ -16,7 +16,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn.data import DataLoader, TensorDataset, datasets
 from tinygrad_cnn.errors import ArgumentError, MissingExtraError, TinygradError
 from tinygrad_cnn.kernels.parallel import get_num_threads, set_num_threads
-from tinygrad_cnn.models import get_model, list_models
+from tinygrad_cnn.models import get_model, list_models, model_info
 
 PACKAGED = "mnist5k"
 DEFAULT_LR = {"adam": 1e-3, "sgd": 1e-2}
@@ -82,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _models(options: argparse.Namespace) -> int:
     for name in list_models():
-        parameters = sum(parameter.numel() for parameter in get_model(name).parameters())
+        parameters = model_info(name).parameters
+        if parameters is None:
+            parameters = sum(parameter.numel() for parameter in get_model(name).parameters())
         print(f"{name:20} {parameters:>12,} parameters")
     return 0
 
@@ -91,18 +93,18 @@ def _train(options: argparse.Namespace) -> int:
     for module in ("tqdm", "matplotlib"):  # now, rather than when the training is over
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(f'train needs {module}; install it with: pip install "tinygrad-cnn[train]"')
-    from tinygrad_cnn.train import ProgressBar, RunFolder, Trainer
+    from tinygrad_cnn.train import ProgressBar, RunFolder, Trainer, dataset_for_digits, model_for_digits
 
     if options.threads is not None:
         set_num_threads(options.threads)
-    train_set, test_set = _load_data(options)
+    train_set, test_set = (dataset_for_digits(options.model, digits) for digits in _load_data(options))
     tg.manual_seed(options.seed)
-    model = get_model(options.model)
+    model = model_for_digits(options.model)
     optimizer = _optimizer(options, model)
     train_loader: DataLoader[Any] = DataLoader(train_set, options.batch_size, shuffle=True)
     test_loader: DataLoader[Any] = DataLoader(test_set, batch_size=100)
     with tg.no_grad():
-        model(train_set[:1][0])  # images that don't fit the model are reported before anything is written
+        model.eval()(train_set[:1][0])  # images that don't fit the model are reported before anything is written
     run = RunFolder(options.output, _configuration(options, optimizer))
     trainer = Trainer(model, tg.nn.CrossEntropyLoss(), optimizer, [ProgressBar(), run])
     print(f"{options.model}: {len(train_set):,} images to train with, {len(test_set):,} to test with")
@@ -143,6 +145,7 @@ def _configuration(options: argparse.Namespace, optimizer: tg.optim.Optimizer) -
     settings = {name: value for name, value in vars(options).items() if name not in left_out}
     settings |= {name: optimizer.defaults[name] for name in ("lr", "momentum") if name in optimizer.defaults}
     return settings | {
+        "model_arguments": dict(model_info(options.model).digits),
         "threads": get_num_threads(),
         "tinygrad_cnn": tg.__version__,
         "numpy": np.__version__,

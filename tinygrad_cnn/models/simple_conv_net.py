@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tinygrad_cnn import nn
 from tinygrad_cnn.autograd.tensor import Tensor
-from tinygrad_cnn.models.registry import register_model
+from tinygrad_cnn.models.registry import Weights, register_model, with_weights
+
+__all__ = ["SimpleConvNet", "simple_conv_net"]
 
 
-@register_model("simple_conv_net")
 class SimpleConvNet(nn.Module):
     """conv - relu - max pool - affine - relu - affine, on images (N,C,H,W); gives scores (N,output_size).
 
@@ -47,4 +50,10 @@ class SimpleConvNet(nn.Module):
         """The scores of each class."""
         x = self.pool1(self.relu1(self.conv1(x)))  # (N,30,12,12)
         x = self.relu2(self.affine1(self.flatten(x)))  # (N,100)
-        return self.affine2(x)  # type: ignore[no-any-return]  # a Module gives what its forward gives
+        return self.affine2(x)
+
+
+@register_model(parameters=433_890)
+def simple_conv_net(weights: Weights = None, progress: bool = True, **kwargs: Any) -> SimpleConvNet:
+    """SimpleConvNet of the book: 433,890 parameters, images (N,1,28,28)."""
+    return with_weights(SimpleConvNet(**kwargs), weights)
