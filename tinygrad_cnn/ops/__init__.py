@@ -39,6 +39,7 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     softmax,
     sort,
     statistics,
+    svd,
     unary,
     vector_norm,
 )

@@ -7,14 +7,17 @@ from typing import Any
 
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import DTYPES, Number, as_dtype
-from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedError
+from tinygrad_cnn.errors import DTypeError, ShapeError
 from tinygrad_cnn.ops.create import require_tensor
 from tinygrad_cnn.ops.extrema import amax, amin
+from tinygrad_cnn.ops.permute import movedim
 from tinygrad_cnn.ops.reduce import Dims, sum
+from tinygrad_cnn.ops.shape import reshape
+from tinygrad_cnn.ops.svd import svdvals
 from tinygrad_cnn.ops.unary import abs
 from tinygrad_cnn.ops.vector_norm import vector_norm
 
-__all__ = ["matrix_norm", "norm", "vector_norm"]
+__all__ = ["matrix_norm", "norm", "svdvals", "vector_norm"]
 
 
 def norm(A: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
@@ -45,9 +48,10 @@ def norm(A: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dt
 def matrix_norm(
     A: Any, ord: Number | str = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
-    """The norm of the matrices in two dimensions: "fro", 1 or -1 (columns), inf or -inf (rows).
+    """The norm of the matrices in two dimensions.
 
-    Raises UnsupportedError for 2, -2 and "nuc", which need singular values.
+    "fro": the square root of the sum of squares; 1, -1: the largest, smallest sum of |x| of a column; inf, -inf: of
+    a row; 2, -2, "nuc": the largest, the smallest, the sum of the singular values.
 
     >>> import tinygrad_cnn as tg
     >>> tg.linalg.matrix_norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]]))
@@ -63,19 +67,27 @@ def matrix_norm(
     if not isinstance(dim, tuple | list) or len(dim) != 2:
         raise ShapeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
     rows, columns = (check_dim(d, array.ndim, "linalg.matrix_norm") for d in dim)
-    if ord in ("nuc", 2, -2):
-        raise UnsupportedError(f"linalg.matrix_norm: Order {ord} needs singular values, which are not supported")
-    if ord not in ("fro", 1, -1, math.inf, -math.inf):
+    if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise ShapeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if ord == "fro" or rows == columns:
         return vector_norm(A, 2, dim, keepdim, dtype=dtype)  # refuses the same dimension twice
     if dtype is not None:
         A = A.to(as_dtype(dtype))
+    if ord in ("nuc", 2, -2):
+        values = svdvals(movedim(A, (rows, columns), (-2, -1)))
+        found = sum(values, -1) if ord == "nuc" else (_largest if ord == 2 else amin)(values, -1)
+        return (
+            reshape(found, [1 if d in (rows, columns) else side for d, side in enumerate(A.shape)])
+            if keepdim
+            else found
+        )
     if ord in (math.inf, -math.inf):
         rows, columns = columns, rows
     sums = sum(abs(A), rows, True)
-    if not sums.shape[columns] and ord in (1, math.inf):
-        result = sum(sums.detach(), columns, True)  # of nothing the largest is 0
-    else:
-        result = (amax if ord in (1, math.inf) else amin)(sums, columns, True)
+    result = (_largest if ord in (1, math.inf) else amin)(sums, columns, True)
     return result if keepdim else result.squeeze((rows, columns))
+
+
+def _largest(values: Any, dim: int, keepdim: bool = False) -> Any:
+    """The largest along ``dim``; of nothing it is 0."""
+    return amax(values, dim, keepdim) if values.shape[dim] else sum(values.detach(), dim, keepdim)
