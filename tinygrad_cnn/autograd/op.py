@@ -54,6 +54,8 @@ registry: Mapping[str, Op] = MappingProxyType(_registry)  # every declared op, b
 class Op:
     """A registered operation. Called with Tensors it checks, runs and records; with arrays it just runs."""
 
+    takes_numbers = False  # whether it may be called without any Tensor, as add and mul may
+
     def __init__(
         self,
         forward: Callable[..., Any],
@@ -160,6 +162,9 @@ class Op:
         values = self._bind(args, kwargs)
         tensors = self._unwrap(values)
         if tensors is None:
+            if self.elementwise is not None and not isinstance(values[self._input_indices[0]], np.ndarray | np.generic):
+                if self._take_numbers(values):
+                    return self._run([None] * len(self.inputs), values)[0]
             result = self.call(self.forward, values, **({"recording": False} if self._takes_recording else {}))
             return result[0] if self.residuals else result
         return self._run(tensors, values)[0]
@@ -306,6 +311,18 @@ class Op:
         if mode.anomaly:
             node.trace = "".join(traceback.format_stack(limit=12)[:-2])
         return node
+
+    def _take_numbers(self, values: list[Any]) -> bool:
+        """Whether all inputs of an elementwise op are numbers, the first of which then becomes an array."""
+        inputs = [values[i] for i in self._input_indices]
+        if any(isinstance(x, np.ndarray | np.generic) for x in inputs):
+            return False
+        if not self.takes_numbers or not all(isinstance(x, bool | int | float) for x in inputs):
+            raise ArgumentTypeError(
+                f"{self.name}(): argument '{self.inputs[0]}' must be Tensor, not {type(inputs[0]).__name__}"
+            )
+        values[self._input_indices[0]] = np.asarray(inputs[0], promote(inputs))
+        return True
 
     def _promote(self, values: list[Any]) -> None:
         """Bring the inputs of an elementwise op to one dtype, and integers to floating where it needs that."""

@@ -52,7 +52,7 @@ class _Activation(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input."""
-        return type(self)._function(input, *[getattr(self, name) for name in self._settings])  # type: ignore[no-any-return]  # a Tensor of a Tensor
+        return type(self)._function(input, *[getattr(self, name) for name in self._settings])
 
     def extra_repr(self) -> str:
         """The settings; ``inplace`` where it is on."""
@@ -311,7 +311,7 @@ class GELU(_Activation):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input."""
-        return F.gelu(input, approximate=self.approximate)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+        return F.gelu(input, approximate=self.approximate)
 
     def extra_repr(self) -> str:
         """The approximation."""
@@ -351,7 +351,7 @@ class _AlongDim(_Activation):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input, along ``dim``."""
-        return type(self)._function(input, self.dim, _stacklevel=5)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+        return type(self)._function(input, self.dim, _stacklevel=5)
 
 
 class Softmax(_AlongDim):

@@ -11,8 +11,9 @@ from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
+from tinygrad_cnn.kernels.select import keep as keep_array
 from tinygrad_cnn.ops._samples import binary, offset_integers
-from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul
+from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul, needs_tensors
 from tinygrad_cnn.ops.unary import exp, log
 
 __all__ = [
@@ -342,20 +343,34 @@ def logaddexp(input: Array, other: Array) -> Array:
     return np.logaddexp(input, other)
 
 
-logaddexp.gradients(input=lambda g, input, out: g * exp(input - out), other=lambda g, other, out: g * exp(other - out))
+logaddexp.gradients(
+    input=lambda g, input, other: g / (1 + exp(other - input)),
+    other=lambda g, input, other: g / (1 + exp(input - other)),
+)
 logaddexp.samples(binary())
 logaddexp.reference(np.vectorize(lambda input, other: math.log(math.exp(input) + math.exp(other))))
 logaddexp.check(_check_floating("logaddexp"))
+for _op in (maximum, minimum, fmax, fmin, atan2, hypot, logaddexp):
+    needs_tensors(_op, ("input", "other"))
 
 
 @differentiable(elementwise="float", method=True, inplace=True)
 def xlogy(input: Array, other: Array) -> Array:
     """``input * log(other)``, and 0 where input is 0 (unless other is nan)."""
-    return np.where(np.equal(input, 0) & ~np.isnan(other), 0.0, input * np.log(other))
+    dtype = np.result_type(input, other)  # before log makes a NumPy scalar of a number
+    product = np.multiply(input, np.log(np.asarray(other, dtype)))
+    return keep_array(product, ~(np.equal(input, 0) & ~np.isnan(other)))
+
+
+def _xlogy_input(g: Any, input: Any, other: Any) -> Any:
+    if hasattr(other, "shape"):
+        return keep(g * log(other), ((input == 0) & (other <= 0)) == 0)
+    slope = g * float(np.log(other))
+    return slope if other > 0 else keep(slope, input != 0)
 
 
 xlogy.gradients(
-    input=lambda g, input, other: keep(g * log(other), ((input == 0) & (other <= 0)) == 0),
+    input=lambda g, input, other: _xlogy_input(g, input, other),
     other=lambda g, input, other: g * input / other,
 )
 xlogy.samples(binary((0.5, 2.0), (0.5, 2.0)))

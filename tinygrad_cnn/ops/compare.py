@@ -13,6 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.ops._samples import unary
+from tinygrad_cnn.ops.elementwise import needs_tensors
 
 __all__ = [
     "allclose",
@@ -84,6 +85,8 @@ eq, ne, lt, le, gt, ge = (
         ("ge", ">=", np.greater_equal, lambda a, b: a >= b, ("greater_equal", "__ge__")),
     )
 )
+for _op in (eq, ne, lt, le, gt, ge):
+    needs_tensors(_op)
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 # ------------------------------------------------------------------------------------------------- logic
@@ -95,6 +98,9 @@ logical_and, logical_or, logical_xor = (
         ("logical_xor", "exactly one", np.logical_xor, lambda a, b: bool(a) != bool(b)),
     )
 )
+
+for _op in (logical_and, logical_or, logical_xor):
+    needs_tensors(_op, ("input", "other"))
 
 
 def _unary(name: str, doc: str, kernel: Any, reference: Callable[[Any], Any], **settings: Any) -> Op:
@@ -189,7 +195,7 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
         raise DTypeError(f"isclose: {input.dtype} did not match {other.dtype}; convert one of them")
     if rtol < 0 or atol < 0:
         raise DTypeError(f"isclose: rtol and atol expected to be at least 0, got {rtol} and {atol}")
-    return _close(input, other, rtol, atol, equal_nan)  # type: ignore[no-any-return]  # Tensors in, a Tensor out
+    return _close(input, other, rtol, atol, equal_nan)
 
 
 @operation(name="isclose", elementwise="compare")

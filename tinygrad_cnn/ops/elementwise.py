@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
-from tinygrad_cnn.autograd.op import differentiable
+from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedDTypeError
@@ -95,7 +96,20 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
 @tensor_method("where")
 def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This Tensor where ``condition`` holds, ``other`` elsewhere."""
-    return choose(condition, self, other)  # type: ignore[no-any-return]  # a Tensor came in, so one comes out
+    return choose(condition, self, other)
+
+
+def needs_tensors(op: Op, names: Sequence[str] = ("input",)) -> None:
+    """Refuse numbers for these inputs, which PyTorch takes as Tensors only."""
+    check = op._check
+
+    @op.check
+    def _(*values: Any, **settings: Any) -> None:
+        for name, value in zip(op.inputs, values, strict=False):
+            if name in names and not isinstance(value, np.ndarray):
+                raise ArgumentTypeError(f"{op.name}(): argument '{name}' must be Tensor, not {type(value).__name__}")
+        if check is not None:
+            check(*values, **settings)
 
 
 def zero(g: Any) -> Any:
@@ -114,7 +128,7 @@ def _scaled(input: Any, other: Any, alpha: Number) -> Any:
             "add, sub: For integral input tensors, argument alpha must not be a floating point number; "
             f"got {alpha} for {array.dtype}"
         )
-    return np.multiply(other, alpha).astype(array.dtype, copy=False)
+    return np.multiply(other, np.asarray(alpha).astype(array.dtype))
 
 
 def is_bool(x: Any) -> bool:
@@ -267,6 +281,7 @@ def fmod(input: Array, other: Array) -> Array:
 
 
 fmod.check(_check_integer_division("fmod"))
+needs_tensors(fmod)
 fmod.gradients(input=lambda g: g, other=lambda g, input, other: -g * trunc_divide(input, other))
 
 
@@ -307,6 +322,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     raise DTypeError(f"div: rounding_mode expected None, 'trunc' or 'floor', got {rounding_mode!r}")
 
 
+for _op in (add, sub, mul, true_divide, floor_divide, trunc_divide):
+    _op.takes_numbers = True
 divide = tensor_method(div, "divide")
 inplace_method(div, "div_")
 inplace_method(div, "divide_")

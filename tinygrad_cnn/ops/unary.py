@@ -91,6 +91,10 @@ def _function(
     return op
 
 
+cos: Op  # formulas above their declarations name these
+cosh: Op
+sign: Op
+
 # ----------------------------------------------------------------------------------- exponentials, logarithms
 _LN2, _LN10 = math.log(2), math.log(10)
 _positive = unary(0.2, 2.0)

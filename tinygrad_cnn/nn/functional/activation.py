@@ -63,7 +63,7 @@ def _run(function: Callable[..., Any], inplace: bool, input: Tensor, *settings: 
     """``function(input, *settings)``, given to ``input`` itself if ``inplace``."""
     if inplace:
         return assign(input, function, function.__name__ + "_", settings, {})
-    return function(input, *settings)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+    return function(input, *settings)
 
 
 # ------------------------------------------------------------------------------------------ rectifiers
@@ -148,17 +148,17 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """x brought nearer to 0 by ``lambd``; 0 within [-lambd, lambd]."""
     if lambd < 0:
         raise DTypeError(f"softshrink: lambda must not be negative, but found {lambd}")
-    return ops.softshrink(input, lambd)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+    return ops.softshrink(input, lambd)
 
 
 def softsign(input: Tensor) -> Tensor:
     """``x / (1 + |x|)``."""
-    return input / (1 + input.abs())  # type: ignore[attr-defined,operator,no-any-return]  # from ops
+    return input / (1 + input.abs())
 
 
 def tanhshrink(input: Tensor) -> Tensor:
     """``x - tanh(x)``."""
-    return input - tanh(input)  # type: ignore[operator,no-any-return]  # from ops
+    return input - tanh(input)
 
 
 # --------------------------------------------------------------------------------------- along a dimension
@@ -175,17 +175,17 @@ def _implicit_dim(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
 
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """exp(x), divided by its sum along ``dim``; ``dtype``: compute in that dtype."""
-    return softmax_op(input, _implicit_dim("softmax", input, dim, _stacklevel), dtype)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+    return softmax_op(input, _implicit_dim("softmax", input, dim, _stacklevel), dtype)
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """``softmax(-x)``."""
-    return softmax_op(-input, _implicit_dim("softmin", input, dim, _stacklevel), dtype)  # type: ignore[operator,no-any-return]  # from ops
+    return softmax_op(-input, _implicit_dim("softmin", input, dim, _stacklevel), dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """The logarithm of softmax."""
-    return log_softmax_op(input, _implicit_dim("log_softmax", input, dim, _stacklevel), dtype)  # type: ignore[no-any-return]  # a Tensor of a Tensor
+    return log_softmax_op(input, _implicit_dim("log_softmax", input, dim, _stacklevel), dtype)
 
 
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
@@ -195,13 +195,13 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     """
     uniform = np.maximum(draw_uniform(logits._array.shape, logits._array.dtype), np.finfo(logits._array.dtype).tiny)
     noise = wrap(np.asarray(-np.log(-np.log(uniform)), logits._array.dtype))
-    soft: Tensor = softmax_op((logits + noise) / tau, dim)  # type: ignore[operator]  # from ops
+    soft: Tensor = softmax_op((logits + noise) / tau, dim)
     if not hard:
         return soft
     axis = check_dim(dim, logits._array.ndim, "gumbel_softmax")
     one_hot = np.zeros_like(soft._array)
     np.put_along_axis(one_hot, soft._array.argmax(axis, keepdims=True), 1, axis)
-    return wrap(one_hot) - soft.detach() + soft  # type: ignore[operator,no-any-return]  # from ops
+    return wrap(one_hot) - soft.detach() + soft
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -212,4 +212,4 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if input._array.shape[axis] % 2:
         raise ShapeError(f"glu: Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}")
     first, second = chunk(input, 2, axis)
-    return first * sigmoid(second)  # type: ignore[operator,no-any-return]  # from ops
+    return first * sigmoid(second)
