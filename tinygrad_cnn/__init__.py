@@ -97,5 +97,6 @@ from tinygrad_cnn.ops.sort import *
 from tinygrad_cnn.ops.statistics import *
 from tinygrad_cnn.ops.unary import *
 from tinygrad_cnn.ops.vector_norm import *
+from tinygrad_cnn.serialization import load, save
 
 __version__ = "0.1.0"

@@ -7,6 +7,7 @@ A layer's path is added on the way up, by every ``Module`` that the error passes
 from __future__ import annotations
 
 import importlib
+import pickle
 from types import ModuleType
 from typing import Any
 
@@ -91,6 +92,10 @@ class UnsupportedError(TinygradError, NotImplementedError):
 
 class DataError(TinygradError, RuntimeError):
     """Data can't be read or drawn: a file is missing, truncated or not what its name says, samples don't fit, ..."""
+
+
+class CheckpointError(DataError, pickle.UnpicklingError):
+    """A pickled checkpoint is damaged, or names something that isn't a tensor, a container or a number."""
 
 
 class DatasetError(TinygradError, AssertionError):

@@ -1,4 +1,4 @@
-"""Saving and loading tensors, state dicts, and nests of them, as ``.npz`` files without pickle.
+"""``.npz`` files without pickle: the library's own format.
 
 A state dict becomes a plain ``.npz`` with its keys as names, which ``numpy.load`` reads. Anything else that is made of
 tensors, numbers, strings, lists, tuples and dicts has one more entry, JSON that says how it was put together.
@@ -7,84 +7,77 @@ tensors, numbers, strings, lists, tuples and dicts has one more entry, JSON that
 from __future__ import annotations
 
 import json
-import os
+import math
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
-from tinygrad_cnn.backend import device
-from tinygrad_cnn.errors import ArgumentTypeError, DataError, UnsupportedError
+from tinygrad_cnn.errors import ArgumentTypeError, DataError
+from tinygrad_cnn.serialization.files import File, name_of, opened, write_file
 
-__all__ = ["load", "load_npz", "save", "save_npz"]
+__all__ = ["load_npz", "read_npz", "save_npz", "write_npz"]
 
-File = str | os.PathLike[str] | IO[bytes]
 _STRUCTURE = "__structure__"
 
 
-def save(obj: Any, f: File) -> None:
-    """Write ``obj``, made of tensors, arrays, numbers, strings, lists, tuples and dicts, to a path or an open file.
-
-    ArgumentTypeError for anything else. A path is written under a temporary name first, so it is never half-written.
-
-    >>> import io, tinygrad_cnn as tg
-    >>> file = io.BytesIO()
-    >>> save({"weight": tg.ones(2), "epochs": [1, 2]}, file)
-    >>> _ = file.seek(0)
-    >>> load(file)
-    {'weight': tensor([1., 1.]), 'epochs': [1, 2]}
-    """
+def write_npz(obj: Any, file: IO[bytes]) -> None:
+    """Write ``obj``, made of tensors, arrays, numbers, strings, lists, tuples and dicts."""
     if isinstance(obj, Mapping) and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in obj.items()):
-        return save_npz(obj, f)
+        return save_npz(obj, file)
     arrays: dict[str, Any] = {}
     structure = _describe(obj, (), arrays)
-    save_npz({_STRUCTURE: np.array(json.dumps(structure)), **arrays}, f)
+    save_npz({_STRUCTURE: np.array(json.dumps(structure)), **arrays}, file)
 
 
-def load(f: File, map_location: object = None, *, weights_only: bool = True) -> Any:
-    """Read what ``save`` wrote: tensors that share no memory with anything, in the nest that they were in.
-
-    ``weights_only=False`` is accepted, but nothing here ever runs code from a file. DataError if the file is corrupt.
-    """
-    if map_location is not None:
-        device(map_location)
-    arrays = load_npz(f)
+def read_npz(file: IO[bytes], source: str) -> Any:
+    """What ``write_npz`` wrote: tensors that share no memory with anything, in the nest that they were in."""
+    arrays = _read(file, source)
     if _STRUCTURE not in arrays:
         return arrays
-    return _rebuild(json.loads(str(arrays.pop(_STRUCTURE))), arrays)
+    try:
+        return _rebuild(json.loads(str(arrays.pop(_STRUCTURE))), arrays)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{source}: damaged: its entry {_STRUCTURE} doesn't describe its arrays ({error})") from None
 
 
 def save_npz(arrays: Mapping[str, Tensor | np.ndarray], f: File, *, compress: bool = False) -> None:
     """Write named tensors or arrays as an ``.npz``; equal values give equal bytes."""
-    if not isinstance(f, str | os.PathLike):
-        return _write(arrays, f, compress)
-    path = Path(f)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with open(temporary, "wb") as file:
-            _write(arrays, file, compress)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_file(f, lambda file: _write(arrays, file, compress))
 
 
 def load_npz(f: File) -> dict[str, Any]:
     """The tensors of an ``.npz`` by name, in the file's order; strings stay arrays. DataError if it is corrupt."""
-    name = f if isinstance(f, str | os.PathLike) else getattr(f, "name", "the file")
+    with opened(f) as file:
+        return _read(file, name_of(f))
+
+
+def _read(file: IO[bytes], source: str) -> dict[str, Any]:
     try:
-        file = np.load(f, allow_pickle=False)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise ValueError("it is a single array")
-        with file:
-            if any(entry.endswith("data.pkl") for entry in file.files):
-                raise UnsupportedError(f"{name}: is a file of PyTorch's torch.save(); so far only .npz can be read")
-            return {key: array if array.dtype.kind == "U" else wrap(array) for key, array in file.items()}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{name}: expected an .npz file without pickled objects ({error})") from None
+        with zipfile.ZipFile(file) as archive:
+            return {
+                info.filename.removesuffix(".npy"): array if array.dtype.kind == "U" else wrap(array)
+                for info in archive.infolist()
+                for array in [_read_array(archive, info)]
+            }
+    except (ValueError, EOFError, OSError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{source}: expected an .npz file without pickled objects ({error})") from None
+
+
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """One array, whose header is believed only if it fits the size of the entry."""
+    with archive.open(info) as entry:
+        version = np.lib.format.read_magic(entry)
+        read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, _, dtype = read_header[version](entry)
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize + entry.tell() != info.file_size:
+            raise ValueError(f"{info.filename:.80} holds pickled objects or isn't as large as its header says")
+    with archive.open(info) as entry:
+        return np.lib.format.read_array(entry, allow_pickle=False)
 
 
 def _write(arrays: Mapping[str, Tensor | np.ndarray], file: IO[bytes], compress: bool) -> None:
