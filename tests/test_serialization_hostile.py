@@ -151,11 +151,11 @@ def test_builders_stay_as_they_are():
 
 def test_nests_that_grow_by_themselves():
     tuples = (
-        b"K\x01q\x00" + b"0h\x00h\x00\x86q\x00" * 60
+        b"K\x01q\x00" + b"h\x00h\x00\x86q\x00" * 60
     )  # a tuple of two of the one before, 60 times: 2**60 elements to hash
-    refuse(archive(b"\x80\x02}" + tuples + b"K\x01s."), match="key")
+    refuse(archive(b"\x80\x02" + tuples + b"}h\x00K\x01s."), match="key")
     numbers = b"](" + b"K\x01" * 10_000 + b"eq\x00"
-    copies = b"".join(b"cbuiltins\nset\nh\x00\x85R0" for _ in range(10_000))
+    copies = b"".join(b"cbuiltins\nset\nh\x00\x85R" for _ in range(10_000))
     refuse(archive(b"\x80\x02" + numbers + copies + b"."), match="larger than the file")
 
 
