@@ -31,6 +31,7 @@ from tinygrad_cnn.ops import (  # noqa: F401  # importing a family declares its 
     permute,
     pool,
     random,
+    random_fill,
     rearrange,
     reduce,
     resize,

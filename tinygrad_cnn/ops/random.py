@@ -11,11 +11,10 @@ import numpy as np
 
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
-from tinygrad_cnn.autograd.tensor import Tensor, as_array, check_overwritable, wrap
+from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.backend import Array, Generator, as_dtype, default_generator, get_default_dtype
-from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError, UnsupportedError
+from tinygrad_cnn.errors import ArgumentTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.ops.create import fill, finish, reject, require_tensor, shape_of
-from tinygrad_cnn.ops.inplace import is_recorded, write
 
 __all__ = [
     "bernoulli",
@@ -101,7 +100,8 @@ def fork_rng(devices: Iterable[Any] | None = None, enabled: bool = True) -> Iter
             default_generator.set_state_bytes(state)
 
 
-def _numpy(generator: Generator | None, op: str) -> np.random.Generator:
+def source_of(generator: Generator | None, op: str) -> np.random.Generator:
+    """NumPy's generator behind ``generator``, or behind the default one."""
     if generator is None:
         return default_generator.numpy
     if not isinstance(generator, Generator):
@@ -117,7 +117,7 @@ def _require_floating(dtype: np.dtype, op: str) -> None:
 def draw_uniform(shape: tuple[int, ...], dtype: np.dtype, generator: Generator | None = None) -> np.ndarray:
     """Uniform numbers in [0, 1); float32 and float64 are drawn as such."""
     _require_floating(dtype, "rand")
-    source = _numpy(generator, "rand")
+    source = source_of(generator, "rand")
     if dtype.itemsize == 2:
         below_one = dtype.type(1) - np.finfo(dtype).epsneg  # what rounding up would reach
         return np.asarray(np.minimum(source.random(shape, np.float32).astype(dtype), below_one))
@@ -127,18 +127,18 @@ def draw_uniform(shape: tuple[int, ...], dtype: np.dtype, generator: Generator |
 def draw_normal(shape: tuple[int, ...], dtype: np.dtype, generator: Generator | None = None) -> np.ndarray:
     """Standard normal numbers; float32 and float64 are drawn as such."""
     _require_floating(dtype, "randn")
-    drawn = _numpy(generator, "randn").standard_normal(shape, np.float64 if dtype.itemsize == 8 else np.float32)
+    drawn = source_of(generator, "randn").standard_normal(shape, np.float64 if dtype.itemsize == 8 else np.float32)
     return np.asarray(drawn, dtype)
 
 
-def _draw_integers(
+def draw_integers(
     low: int, high: int, shape: tuple[int, ...], dtype: np.dtype, generator: Generator | None, op: str
 ) -> np.ndarray:
     if low >= high:
         raise ShapeError(f"{op}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     if dtype.kind in "iu" and (low < np.iinfo(dtype).min or high - 1 > np.iinfo(dtype).max):
         raise ShapeError(f"{op}: from {low} or to - 1 = {high - 1} is out of bounds for {as_dtype(dtype)}")
-    return np.asarray(_numpy(generator, op).integers(low, high, shape)).astype(dtype)
+    return np.asarray(source_of(generator, op).integers(low, high, shape)).astype(dtype)
 
 
 # -------------------------------------------------------------------------------------- from a shape
@@ -211,7 +211,7 @@ def randint(
     if size is None:
         raise ArgumentTypeError("randint() missing argument 'size': randint(high, size) or randint(low, high, size)")
     wanted = as_dtype("int64" if dtype is None else dtype).dtype
-    array = _draw_integers(low, high, shape_of((size,), "randint"), wanted, generator, "randint")
+    array = draw_integers(low, high, shape_of((size,), "randint"), wanted, generator, "randint")
     return finish(array, device, requires_grad)
 
 
@@ -229,7 +229,7 @@ def randint_like(
     array = require_tensor(input, "randint_like")
     low, high = (0, low) if high is None else (low, high)
     wanted = array.dtype if dtype is None else as_dtype(dtype).dtype
-    return finish(_draw_integers(low, high, array.shape, wanted, generator, "randint_like"), device, requires_grad)
+    return finish(draw_integers(low, high, array.shape, wanted, generator, "randint_like"), device, requires_grad)
 
 
 def randperm(
@@ -243,7 +243,7 @@ def randperm(
     """The integers from 0 to ``n - 1`` in random order."""
     if n < 0:
         raise ShapeError(f"randperm: Trying to create tensor with negative dimension {n}: [{n}]")
-    order = _numpy(generator, "randperm").permutation(n)
+    order = source_of(generator, "randperm").permutation(n)
     return finish(order.astype(as_dtype("int64" if dtype is None else dtype).dtype), device, requires_grad)
 
 
@@ -287,17 +287,17 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     array = require_tensor(input, "bernoulli")
     if p is None:
         _require_floating(array.dtype, "bernoulli")
-    drawn = _draw_bernoulli(array if p is None else p, array.shape, generator, "bernoulli")
+    drawn = draw_bernoulli(array if p is None else p, array.shape, generator, "bernoulli")
     return overwrite(input, wrap(drawn.astype(array.dtype)))  # type: ignore[no-any-return]  # an Op
 
 
 tensor_method(bernoulli)
 
 
-def _draw_bernoulli(p: Any, shape: tuple[int, ...], generator: Generator | None, op: str) -> np.ndarray:
+def draw_bernoulli(p: Any, shape: tuple[int, ...], generator: Generator | None, op: str) -> np.ndarray:
     if not np.all(np.greater_equal(p, 0) & np.less_equal(p, 1)):
         raise ShapeError(f"{op}: expected p to be in [0, 1], got {p}")
-    return np.asarray(_numpy(generator, op).random(shape) < p)
+    return np.asarray(source_of(generator, op).random(shape) < p)
 
 
 def multinomial(
@@ -319,7 +319,7 @@ def multinomial(
         raise ShapeError("multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     if not (np.isfinite(weights).all() and (weights >= 0).all() and (weights.sum(-1) > 0).all()):
         raise ShapeError("multinomial: expected finite weights >= 0 with a positive sum in each row")
-    source, rows = _numpy(generator, "multinomial"), weights.astype(np.float64)
+    source, rows = source_of(generator, "multinomial"), weights.astype(np.float64)
     if replacement:
         ends = np.cumsum(rows, -1)
         points = source.random((*weights.shape[:-1], num_samples)) * ends[..., -1:]
@@ -352,106 +352,3 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 overwrite.reference(lambda input, values: values + 0.0)
-
-
-def _filler(draw: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Make ``draw(shape, dtype, generator, ...)`` a Tensor method that overwrites the tensor with what is drawn."""
-    name = draw.__name__
-
-    def method(self: Tensor, *args: Any, generator: Generator | None = None, **settings: Any) -> Tensor:
-        recorded, array = is_recorded(self), self._array
-        if "from" in settings:  # a keyword of Python, so it comes as random_(**{"from": 1})
-            settings["from_"] = settings.pop("from")
-        if recorded:
-            check_overwritable(self, name)
-        values = draw(array.shape, array.dtype, generator, *args, **settings)
-        if recorded:
-            values = np.asarray(values).astype(array.dtype, copy=False)
-            return self._assign(overwrite, name, (wrap(values),), {})
-        write(self, ..., values)
-        return self
-
-    method.__name__, method.__doc__ = name, draw.__doc__
-    tensor_method(method)
-    return draw
-
-
-@_filler
-def uniform_(shape: Any, dtype: Any, generator: Any, from_: float = 0.0, to: float = 1.0) -> np.ndarray:
-    """Overwrite with uniform numbers in [from, to)."""
-    if from_ > to:
-        raise ShapeError(f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}")
-    drawn = draw_uniform(shape, dtype, generator)
-    drawn *= to - from_
-    drawn += from_
-    return drawn
-
-
-@_filler
-def normal_(shape: Any, dtype: Any, generator: Any, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
-    """Overwrite with normal numbers."""
-    if std < 0:
-        raise ShapeError(f"normal_ expects std >= 0.0, but found std {std}")
-    drawn = draw_normal(shape, dtype, generator)
-    drawn *= std
-    drawn += mean
-    return drawn
-
-
-@_filler
-def log_normal_(shape: Any, dtype: Any, generator: Any, mean: float = 1.0, std: float = 2.0) -> np.ndarray:
-    """Overwrite with e to the power of normal numbers."""
-    if std <= 0:
-        raise ShapeError(f"log_normal_ expects std > 0.0, but found std={std}")
-    return np.asarray(np.exp(normal_(shape, dtype, generator, mean, std)))
-
-
-@_filler
-def bernoulli_(shape: Any, dtype: Any, generator: Any, p: Any = 0.5) -> np.ndarray:
-    """Overwrite with 1 with probability ``p`` (a number, or a Tensor that broadcasts), else 0."""
-    return _draw_bernoulli(as_array(p), shape, generator, "bernoulli_")
-
-
-@_filler
-def exponential_(shape: Any, dtype: Any, generator: Any, lambd: float = 1.0) -> np.ndarray:
-    """Overwrite with numbers of the exponential distribution with rate ``lambd``."""
-    if lambd <= 0:
-        raise ShapeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    if dtype.kind != "f":
-        raise DTypeError(f"exponential_: expected a floating tensor, got {as_dtype(dtype)}")
-    wide = np.float64 if dtype.itemsize == 8 else np.float32
-    return np.asarray(_numpy(generator, "exponential_").standard_exponential(shape, wide) / wide(lambd))
-
-
-@_filler
-def cauchy_(shape: Any, dtype: Any, generator: Any, median: float = 0.0, sigma: float = 1.0) -> np.ndarray:
-    """Overwrite with numbers of the Cauchy distribution."""
-    if sigma <= 0:
-        raise ShapeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    if dtype.kind != "f":
-        raise DTypeError(f"cauchy_: expected a floating tensor, got {as_dtype(dtype)}")
-    return np.asarray(median + sigma * _numpy(generator, "cauchy_").standard_cauchy(shape))
-
-
-@_filler
-def geometric_(shape: Any, dtype: Any, generator: Any, p: float) -> np.ndarray:
-    """Overwrite with the number of trials up to the first success, each succeeding with probability ``p``."""
-    if not 0 < p < 1:
-        raise ShapeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return np.asarray(_numpy(generator, "geometric_").geometric(p, shape))
-
-
-@_filler
-def random_(shape: Any, dtype: Any, generator: Any, from_: int | None = None, to: int | None = None) -> np.ndarray:
-    """Overwrite with integers: ``random_(to)``, ``random_(from, to)``, or any that the dtype holds exactly."""
-    if to is None and from_ is not None:
-        from_, to = None, from_
-    if to is None:
-        to = (
-            2 ** (np.finfo(dtype).nmant + 1) + 1
-            if dtype.kind == "f"
-            else 2
-            if dtype.kind == "b"
-            else np.iinfo(dtype).max
-        )
-    return _draw_integers(from_ or 0, to, shape, dtype, generator, "random_")
