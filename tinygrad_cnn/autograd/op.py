@@ -29,7 +29,6 @@ from tinygrad_cnn.autograd.graph import Edge, Metadata
 from tinygrad_cnn.autograd.methods import (
     NUMPY_NAMES,
     inplace_method,
-    numpy_names,  # noqa: F401  # helpers' files in flux import it from here
     op_method,
     tensor_method,
 )
