@@ -9,7 +9,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn.errors import TinygradError, UnsupportedError
 
-NAMES = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta"]
+NAMES = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "ASGD", "Rprop"]
 
 
 def quadratic(name, **settings):

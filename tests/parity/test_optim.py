@@ -36,6 +36,10 @@ SETTINGS = [
     ("Adagrad", dict(lr=0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.2, maximize=True)),
     ("Adadelta", dict(lr=0.1)),
     ("Adadelta", dict(rho=0.5, weight_decay=0.1, maximize=True)),
+    ("ASGD", dict(lr=0.1)),
+    ("ASGD", dict(lr=0.1, lambd=0.1, alpha=0.9, t0=2, weight_decay=0.1, maximize=True)),
+    ("Rprop", dict(lr=0.1)),
+    ("Rprop", dict(lr=0.1, etas=(0.3, 3.0), step_sizes=(0.05, 0.5), maximize=True)),
 ]
 
 
@@ -180,6 +184,12 @@ ERRORS = [
     lambda T, w: T.optim.Adagrad([w], lr_decay=-1.0),
     lambda T, w: T.optim.Adagrad([w], initial_accumulator_value=-1.0),
     lambda T, w: T.optim.Adadelta([w], rho=1.5),
+    lambda T, w: T.optim.Rprop([w], etas=(1.0, 1.2)),
+    lambda T, w: T.optim.ASGD([w], weight_decay=-1.0),
+    lambda T, w: T.optim.LBFGS([w], -1.0),
+    lambda T, w: T.optim.LBFGS([w], T.ones(2)),
+    lambda T, w: T.optim.LBFGS([{"params": [w]}, {"params": [w.detach()]}]),
+    lambda T, w: T.optim.LBFGS([w], line_search_fn="armijo").step(lambda: [(w * w).sum().backward(), T.zeros(1)][1]),
     lambda T, w: T.optim.Optimizer([w], {}).step(),
     lambda T, w: T.optim.SGD([w]).load_state_dict({"state": {}, "param_groups": []}),
     lambda T, w: T.optim.SGD([w]).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]}),

@@ -70,8 +70,9 @@ class ASGD(ElementwiseOptimizer):
             state["ax"] = zeros_like(like)
         step = advance(state)
         eta, mu = float(state["eta"]._array), float(state["mu"]._array)
-        state["eta"]._array[...] = lr / (1 + lambd * lr * step) ** group["alpha"]
-        state["mu"]._array[...] = 1 / max(1, step - group["t0"])
+        # rounded to the precision of a scalar, even where a loaded state holds more
+        state["eta"]._array[...] = scalar(lr / (1 + lambd * lr * step) ** group["alpha"])._array
+        state["mu"]._array[...] = scalar(1 / max(1, step - group["t0"]))._array
 
         def update(value: Array, grad: Array, average: Array) -> None:
             value *= 1 - lambd * eta

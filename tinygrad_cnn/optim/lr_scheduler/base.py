@@ -111,7 +111,13 @@ class LRScheduler:
         self._set_rates(rates)
 
     def _set_rates(self, rates: list[Rate]) -> None:
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+        groups = self.optimizer.param_groups
+        check_argument(
+            len(rates) == len(groups),
+            f"{type(self).__name__} gives {len(rates)} learning rates for {len(groups)} parameter groups; make the "
+            "schedule after the last group was added",
+        )
+        for group, rate in zip(groups, rates, strict=True):
             set_in_group(group, "lr", rate)
         self._last_lr = settings_of(self.optimizer, "lr")
 
@@ -193,7 +199,8 @@ def one_per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
 
 def saved_callable(function: Callable[..., Any] | None) -> dict[str, Any] | None:
     """What a state_dict keeps of a user's function: the attributes of a callable object, nothing of a plain one."""
-    return None if function is None or isinstance(function, types.FunctionType) else function.__dict__.copy()
+    plain = function is None or isinstance(function, types.FunctionType | types.BuiltinFunctionType)
+    return None if plain else function.__dict__.copy()
 
 
 def cycles_beta1(optimizer: Optimizer) -> bool:
