@@ -9,7 +9,20 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn.errors import TinygradError, UnsupportedError
 
-NAMES = ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "ASGD", "Rprop"]
+NAMES = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "NAdam",
+    "RAdam",
+    "Adamax",
+    "RMSprop",
+    "Adagrad",
+    "Adadelta",
+    "ASGD",
+    "Rprop",
+    "Adafactor",
+]
 
 
 def quadratic(name, **settings):

@@ -17,18 +17,11 @@ Rule = Callable[..., None]  # changes a block of the value, given the gradient's
 BLOCK = 32768  # elements: a block of everything that a rule touches stays in the processor's cache
 
 
-class ElementwiseOptimizer(Optimizer):
-    """An optimiser whose rule treats every element alike.
+class ParameterwiseOptimizer(Optimizer):
+    """An optimiser that steps one parameter after another, each by ``_step_one``.
 
-    A subclass names its ``moments`` and defines ``_rule``. Here are weight decay and ``maximize``, in PyTorch's
-    order. ``foreach`` and ``fused`` choose among PyTorch's implementations of the same update; there is one here.
+    ``foreach`` and ``fused`` choose among PyTorch's implementations of the same update; there is one here.
     """
-
-    may_be_negative: tuple[str, ...] = ()  # of the settings
-
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
-        _check_settings(type(self).__name__, defaults, self.may_be_negative)
-        super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -38,10 +31,6 @@ class ElementwiseOptimizer(Optimizer):
         for held in self.state.values():
             if "step" in held and not isinstance(held["step"], Tensor):
                 held["step"] = scalar(float(held["step"]))
-
-    def _rule(self, group: Group, state: dict[str, Any], like: Array) -> tuple[Rule, tuple[Tensor, ...]]:
-        """The rule for one parameter in this step, and the moments in the order in which the rule takes them."""
-        raise NotImplementedError  # each optimiser has its own
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Change the parameters by their gradients.
@@ -58,6 +47,26 @@ class ElementwiseOptimizer(Optimizer):
                     if parameter._grad is not None:
                         self._step_one(parameter, group)
         return loss
+
+    def _step_one(self, parameter: Tensor, group: Group) -> None:
+        raise NotImplementedError  # each optimiser has its own
+
+
+class ElementwiseOptimizer(ParameterwiseOptimizer):
+    """An optimiser whose rule treats every element alike.
+
+    A subclass defines ``_rule``. Here are weight decay and ``maximize``, in PyTorch's order.
+    """
+
+    may_be_negative: tuple[str, ...] = ()  # of the settings
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
+        _check_settings(type(self).__name__, defaults, self.may_be_negative)
+        super().__init__(params, defaults)
+
+    def _rule(self, group: Group, state: dict[str, Any], like: Array) -> tuple[Rule, tuple[Tensor, ...]]:
+        """The rule for one parameter in this step, and the moments in the order in which the rule takes them."""
+        raise NotImplementedError  # each optimiser has its own
 
     def _step_one(self, parameter: Tensor, group: Group) -> None:
         state = self.state.get(parameter, {})
