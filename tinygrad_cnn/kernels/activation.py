@@ -9,7 +9,7 @@ import numpy as np
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.kernels.erf import erf
 
-_CHUNK = 1 << 14  # elements whose temporaries stay in the cache
+_CHUNK = 1 << 15  # elements whose temporaries stay in the cache
 
 
 def sigmoid(x: Array) -> Array:

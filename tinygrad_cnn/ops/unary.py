@@ -75,6 +75,7 @@ def _function(
     samples: Sampler | None = None,
     aliases: Sequence[str] = (),
     elementwise: str = "float",
+    grad_name: str | None = None,
 ) -> Op:
     """Declare an op of one input. ``aliases`` are further names of the methods."""
 
@@ -84,7 +85,7 @@ def _function(
     forward.__name__, forward.__doc__ = name, doc
     names = [name, *aliases]
     inplace = [n + "_" for n in names if not n.startswith("__")]
-    op = differentiable(elementwise=elementwise, method=names, inplace=inplace)(forward)
+    op = differentiable(elementwise=elementwise, method=names, inplace=inplace, grad_name=grad_name)(forward)
     op.gradients(input=gradient)
     op.reference(np.vectorize(reference, otypes=[float]))
     op.samples(samples or unary())
@@ -114,6 +115,7 @@ log1p = _function(
     lambda g, input: g / (input + 1),
     math.log1p,
     unary(-0.8, 2.0),
+    grad_name="Log1PBackward0",
 )
 
 # ------------------------------------------------------------------------------------------------ powers
