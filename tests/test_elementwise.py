@@ -1,0 +1,86 @@
+"""Elementwise ops: traps that need no PyTorch to be seen."""
+
+import math
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, InPlaceError
+from tinygrad_cnn.kernels.erf import erf, erfc
+from tinygrad_cnn.kernels.select import keep, select
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-15), (np.float32, 5e-7)])
+def test_erf_is_accurate(dtype, tolerance):
+    x = np.linspace(-7, 7, 2001).astype(dtype)
+    expected = [math.erf(v) for v in x]
+    assert erf(x).dtype == dtype
+    np.testing.assert_allclose(erf(x), expected, rtol=0, atol=tolerance)
+
+
+def test_erfc_keeps_its_digits_in_the_tail():
+    x = np.linspace(-7, 26, 2001)
+    np.testing.assert_allclose(erfc(x), [math.erfc(v) for v in x], rtol=1e-14)
+    np.testing.assert_array_equal(erfc(np.array([math.inf, -math.inf, math.nan])), [0, 2, math.nan])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_])
+def test_selection_by_bits_is_where(dtype):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 100, (2, 5, 4)).astype(dtype)
+    mask = rng.random((5, 4)) < 0.5
+    np.testing.assert_array_equal(select(mask, x, y), np.where(mask, x, y))
+    np.testing.assert_array_equal(select(mask.T, x.T, y.T[:1]), np.where(mask.T, x.T, y.T[:1]))
+    np.testing.assert_array_equal(keep(x[::-1], mask[::-1]), np.where(mask, x, 0)[::-1])
+    assert select(mask, x, y).dtype == keep(x, mask).dtype == dtype
+
+
+def test_what_is_not_chosen_leaves_no_trace():
+    """An infinite slope times a zero mask would be nan."""
+    x = tg.tensor([-1.0, 0.0, 4.0], requires_grad=True)
+    tg.relu(x).sqrt().sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0, 0.25]
+    x = tg.tensor([-1.0, 4.0], requires_grad=True)
+    tg.where(x > 0, x, 1.0).log().sum().backward()
+    assert x.grad.tolist() == [0.0, 0.25]
+
+
+def test_an_overwritten_mask_is_noticed():
+    x, mask = tg.tensor([1.0, 2.0], requires_grad=True), tg.tensor([True, False])
+    out = tg.where(mask, x, 0.0).sum()
+    mask.logical_not_()
+    with pytest.raises(InPlaceError, match="modified by an inplace operation"):
+        out.backward()
+
+
+def test_in_place_relu_leaves_what_the_graph_saved():
+    x = tg.tensor([-1.0, 2.0], requires_grad=True)
+    y = x * x
+    z = y * 3  # nothing saved of y but its edge; the product with itself saves it
+    w = y * y
+    tg.nn.functional.relu(y, inplace=True)
+    (w + z + y).sum().backward()
+    assert x.grad.tolist() == [4 * -1.0 + 3 * 2 * -1.0 - 2.0, 4 * 8.0 + 3 * 2 * 2.0 + 4.0]
+
+
+def test_integer_division_by_zero_is_both_errors():
+    for error in (RuntimeError, ZeroDivisionError, DivisionError):
+        with pytest.raises(error, match="divided by 0"):
+            tg.tensor([1, 2]) // 0
+    assert (tg.tensor([1.0]) // 0).item() == math.inf
+
+
+def test_errors_say_what_to_do():
+    with pytest.raises(DTypeError, match=r"alpha must not be a floating point number"):
+        tg.add(tg.tensor([1]), tg.tensor([1]), alpha=0.5)
+    with pytest.raises(ArgumentTypeError, match=r"sigmoid\(\): argument 'input' must be Tensor, not float"):
+        tg.sigmoid(0.5)
+    with pytest.raises(DTypeError, match=r"invert with `~`"):
+        1 - tg.tensor([True])
+
+
+def test_float32_stays_float32():
+    x = tg.tensor([1.0, 2.0])
+    for y in (x + 1, x * 2.5, x**2.5, 2**x, x / 3, x % 2, x.clamp(0, 1), tg.where(x > 1, x, 0.5), x.xlogy(2.0)):
+        assert y.dtype == tg.float32
