@@ -106,6 +106,10 @@ class MissingExtraError(TinygradError, ImportError):  # type: ignore[misc]  # it
     """A package of an optional extra is not installed."""
 
 
+class MissingModuleError(TinygradError, ModuleNotFoundError):  # type: ignore[misc]  # likewise
+    """A module of PyTorch's has no counterpart here."""
+
+
 def import_extra(module: str, extra: str) -> ModuleType:
     """The module, or a MissingExtraError that says which extra of the distribution to install."""
     try:

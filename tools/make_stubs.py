@@ -59,7 +59,7 @@ def parameters(function: Any) -> str:
 def returned(name: str, function: Any) -> str:
     """Tensor for an op and where the function says so, else Any."""
     annotation = str(inspect.signature(function).return_annotation)
-    return "Tensor" if annotation in ("Tensor", "Array") or name.endswith("_") and not name.startswith("_") else "Any"
+    return "Tensor" if annotation in ("Tensor", "Array") or (name.endswith("_") and not name.startswith("_")) else "Any"
 
 
 def override(name: str) -> str:

@@ -19,12 +19,16 @@ def _tuple(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, tuple | list) else (value,)
 
 
-def _evaluate(func: Function, inputs: Any, name: str, create_graph: bool) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+def _evaluate(
+    func: Function, inputs: Any, name: str, create_graph: bool
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Fresh inputs that require grad, and the outputs of ``func`` on them."""
     for x in _tuple(inputs):
         if not isinstance(x, Tensor):
             raise ArgumentTypeError(f"{name}: inputs must be Tensors, got {type(x).__name__}")
-    own = tuple(x.view_as(x) if create_graph and x.requires_grad else x.detach().requires_grad_() for x in _tuple(inputs))  # type: ignore[attr-defined]  # from ops
+    own = tuple(
+        x.view_as(x) if create_graph and x.requires_grad else x.detach().requires_grad_() for x in _tuple(inputs)
+    )
     outputs = _tuple(func(*own))
     for out in outputs:
         if not isinstance(out, Tensor):
@@ -44,7 +48,9 @@ def _gradients(
         )  # fmt: skip
     for position, result in enumerate(found):
         if result is None and strict:
-            raise GraphError(f"{name}: the output is independent of input {position}; this is not allowed in strict mode")
+            raise GraphError(
+                f"{name}: the output is independent of input {position}; this is not allowed in strict mode"
+            )
     return tuple(
         wrap(np.zeros(x._array.shape, x._array.dtype)) if f is None else f for f, x in zip(found, inputs, strict=True)
     )
@@ -67,7 +73,9 @@ def _vector(v: Any, like: tuple[Tensor, ...], name: str) -> tuple[Tensor, ...]:
     return vectors
 
 
-def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vjp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """The outputs, and ``v`` times the Jacobian: what backward computes.
 
     >>> import tinygrad_cnn as tg
@@ -83,7 +91,9 @@ def vjp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return result, _like(inputs, found)
 
 
-def jvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def jvp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """The outputs, and the Jacobian times ``v``, by differentiating backward with respect to its upstream."""
     with enable_grad():
         own, outputs = _evaluate(func, inputs, "jvp", create_graph)
@@ -130,7 +140,7 @@ def _stack(rows: list[Tensor], out: Tensor, x: Tensor) -> Tensor:
     shape = out._array.shape + x._array.shape
     if not rows:
         return wrap(np.zeros(shape, x._array.dtype))
-    return registry["cat"]([row.reshape((-1,)) for row in rows]).reshape(shape)  # type: ignore[attr-defined,no-any-return]  # from ops
+    return registry["cat"]([row.reshape((-1,)) for row in rows]).reshape(shape)
 
 
 def hessian(func: Function, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False,
@@ -156,7 +166,9 @@ def _check_scalar(out: Any, name: str) -> None:
         raise GraphError(f"{name}: the function must return a single Tensor with one element")
 
 
-def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def vhp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """The value of a scalar function, and ``v`` times its Hessian."""
     with enable_grad():
         own, outputs = _evaluate(func, inputs, "vhp", create_graph)
@@ -166,6 +178,8 @@ def vhp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, 
     return outputs[0] if create_graph else outputs[0].detach(), _like(inputs, found)
 
 
-def hvp(func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> tuple[Any, Any]:
+def hvp(
+    func: Function, inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False
+) -> tuple[Any, Any]:
     """The value of a scalar function, and its Hessian times ``v``: the same as ``vhp``, for a Hessian is symmetric."""
     return vhp(func, inputs, v, create_graph, strict)

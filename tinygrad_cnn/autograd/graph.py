@@ -182,9 +182,9 @@ def run_backward(
                         _run_hooks(node, gradients, owned)
                     if wanted is not None:
                         for index in range(len(gradients)):
-                            edge = (node, index)
-                            if edge in wanted_edges:
-                                captured[edge] = _own(gradients[index], edge in owned)
+                            place = (node, index)
+                            if place in wanted_edges:
+                                captured[place] = _own(gradients[index], place in owned)
                     if isinstance(node, LeafNode):
                         if wanted is None and gradients[0] is not None:
                             node.accumulate(gradients[0], (node, 0) in owned)
@@ -196,20 +196,20 @@ def run_backward(
                     results = node.apply(gradients, create_graph)
                     if mode.anomaly:
                         _check_anomaly(node, results)
-                for edge, result in zip(edges, results, strict=True):
-                    if edge is None:
+                for link, result in zip(edges, results, strict=True):
+                    if link is None:
                         continue
-                    parent = edge[0]
+                    parent = link[0]
                     if needed is not None and parent not in needed:
                         continue
                     if result is not None:
                         fresh = False
-                        shape, dtype = parent.metadata[edge[1]]
+                        shape, dtype = parent.metadata[link[1]]
                         if result.shape != shape or _dtype_of(result) != dtype:
                             result, fresh = _fit(result, shape, dtype, node), node.gives_fresh
-                        elif not parent.edges or edge in wanted_edges:  # it may be kept: is it nobody else's?
-                            fresh = node.gives_fresh and _is_fresh(result, node, gradients, results)
-                        _add(buffers, owned, edge, result, fresh)
+                        elif not parent.edges or link in wanted_edges:  # it may be kept: is it nobody else's?
+                            fresh = node.gives_fresh and _is_fresh(result, node, gradients or (), results)
+                        _add(buffers, owned, link, result, fresh)
                     pending[parent] -= 1
                     if pending[parent] == 0:
                         ready.append(parent)
@@ -272,9 +272,7 @@ def _freed(node: Node) -> GraphFreedError:
     )
 
 
-def _add(
-    buffers: dict[Node, list[Gradient]], owned: set[Edge], edge: Edge, gradient: Gradient, fresh: bool
-) -> None:
+def _add(buffers: dict[Node, list[Gradient]], owned: set[Edge], edge: Edge, gradient: Gradient, fresh: bool) -> None:
     """Add a gradient to what has arrived at ``edge`` so far."""
     node, index = edge
     held = buffers.get(node)
@@ -301,7 +299,7 @@ def _own(gradient: Gradient, owned: bool) -> Gradient:
 
 
 def _dtype_of(gradient: Gradient) -> np.dtype:
-    return gradient.dtype if isinstance(gradient, np.ndarray) else gradient._array.dtype  # type: ignore[no-any-return]  # a Tensor
+    return gradient.dtype if isinstance(gradient, np.ndarray) else gradient._array.dtype
 
 
 def _fit(gradient: Gradient, shape: tuple[int, ...], dtype: np.dtype, node: Node) -> Gradient:
@@ -332,9 +330,7 @@ def sum_to(gradient: Gradient, shape: tuple[int, ...]) -> Gradient:
     """The adjoint of broadcasting ``shape`` to the gradient's shape: sum over what was repeated."""
     added = len(gradient.shape) - len(shape)
     axes = tuple(
-        axis
-        for axis, side in enumerate(gradient.shape)
-        if axis < added or (shape[axis - added] == 1 and side != 1)
+        axis for axis, side in enumerate(gradient.shape) if axis < added or (shape[axis - added] == 1 and side != 1)
     )
     summed = (gradient.sum(axes) if axes else gradient).reshape(shape)
     return np.asarray(summed) if isinstance(summed, np.generic) else summed
@@ -350,9 +346,7 @@ def _is_fresh(result: Gradient, node: Node, gradients: Sequence[Gradient], resul
     others = [*gradients, *node.saved_arrays(), *(r for r in results if r is not result)]
     if sum(r is result for r in results) > 1:
         return False
-    return not any(
-        isinstance(other, np.ndarray) and (other is owner or other.base is owner) for other in others
-    )
+    return not any(isinstance(other, np.ndarray) and (other is owner or other.base is owner) for other in others)
 
 
 def _run_hooks(node: Node, gradients: list[Gradient], owned: set[Edge]) -> None:

@@ -131,6 +131,8 @@ class inference_mode(_Switch):
     (False, True)
     """
 
+    _wanted: bool
+
     def __new__(cls, mode: Any = True) -> Any:
         self = super().__new__(cls)
         if callable(mode):  # @inference_mode without parentheses

@@ -18,6 +18,7 @@ order on arrays, and records itself on Tensors (``create_graph=True``), which is
 from __future__ import annotations
 
 import inspect
+import itertools
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -161,9 +162,8 @@ class Op:
         values = self._bind(args, kwargs)
         tensors = self._unwrap(values)
         if tensors is None:
-            if self.elementwise is not None and not isinstance(values[self._input_indices[0]], np.ndarray | np.generic):
-                if self._take_numbers(values):
-                    return self._run([None] * len(self.inputs), values)[0]
+            if self.elementwise is not None and self._take_numbers(values):
+                return self._run([None] * len(self.inputs), values)[0]
             result = self.call(self.forward, values, **({"recording": False} if self._takes_recording else {}))
             return result[0] if self.residuals else result
         return self._run(tensors, values)[0]
@@ -437,7 +437,7 @@ def _find_op(name: str) -> Op:
 
 def _broadcast_problem(shapes: Sequence[tuple[int, ...]]) -> str:
     """PyTorch's sentence about the first dimension, from the right, in which two shapes differ."""
-    for a, b in zip(shapes, shapes[1:], strict=False):
+    for a, b in itertools.pairwise(shapes):
         for back in range(1, min(len(a), len(b)) + 1):
             if a[-back] != b[-back] and 1 not in (a[-back], b[-back]):
                 return (

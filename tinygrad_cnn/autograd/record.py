@@ -24,7 +24,7 @@ class Slot(NamedTuple):
     """One saved value: where it comes from, and the name that formulas call it by."""
 
     source: int
-    index: int
+    position: int
     name: str
 
 
@@ -171,11 +171,11 @@ class OpNode(Node):
         for slot, value in zip(self.plan.slots, self.saved, strict=True):
             if slot.source == OUT and value is not None:
                 value = wrap(value, (self, 0))
-            elif slot.source == VALUE and slot.index in self.op._input_indices:
+            elif slot.source == VALUE and slot.position in self.op._input_indices:
                 if self.op.variadic:
                     value = [wrap(v, edge) for v, edge in zip(value, self.edges, strict=True)]
                 elif isinstance(value, np.ndarray):
-                    value = wrap(value, self.edges[self.op._input_indices.index(slot.index)])
+                    value = wrap(value, self.edges[self.op._input_indices.index(slot.position)])
             tensors.append(value)
         return tensors
 

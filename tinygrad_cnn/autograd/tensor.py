@@ -102,7 +102,6 @@ class Tensor(TensorMethods):
         """The number of bytes of one element."""
         return self._array.itemsize
 
-
     @property
     def nbytes(self) -> int:
         """The number of bytes of all elements."""
@@ -127,7 +126,7 @@ class Tensor(TensorMethods):
         return self.numpy().__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return self._array.__dlpack_device__()  # type: ignore[return-value]  # NumPy's own annotation is wider
+        return self._array.__dlpack_device__()
 
     def item(self) -> Any:
         """The only element, as a Python number."""
@@ -186,7 +185,7 @@ class Tensor(TensorMethods):
     def __iter__(self) -> Iterator[Tensor]:
         if self._array.ndim == 0:
             raise ArgumentTypeError("iteration over a 0-d tensor; it has one element, .item()")
-        return iter(self.unbind(0))  # type: ignore[attr-defined]  # from ops
+        return iter(self.unbind(0))
 
     # ------------------------------------------------------------------------------------ the graph
     @property
@@ -203,8 +202,8 @@ class Tensor(TensorMethods):
         if not requires_grad:
             if not self.is_leaf:
                 raise GraphError(
-                    "requires_grad_: you can only change requires_grad flags of leaf variables. To use a computed value "
-                    "in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                    "requires_grad_: you can only change requires_grad flags of leaf variables. To use a computed "
+                    "value in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
             self._edge = None
         elif self._edge is None:
@@ -358,7 +357,7 @@ class Tensor(TensorMethods):
                 "protocol; detach() it first"
             )
         if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]  # what was put there below
+            return memo[id(self)]
         out = _restore(type(self), self._array.copy(order="K"), self.requires_grad, {})
         memo[id(self)] = out
         if self._grad is not None:

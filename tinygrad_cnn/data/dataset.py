@@ -133,7 +133,7 @@ class ConcatDataset(Dataset[T_co]):
         if which == len(self.datasets):
             raise IndexRangeError(f"ConcatDataset: index {idx} is out of range for {len(self)} samples")
         before = self.cumulative_sizes[which - 1] if which else 0
-        return self.datasets[which][idx - before]  # type: ignore[no-any-return]  # what the dataset holds
+        return self.datasets[which][idx - before]
 
     def __len__(self) -> int:
         return self.cumulative_sizes[-1]
@@ -194,7 +194,7 @@ class Subset(Dataset[T_co]):
 def samples_at(dataset: Any, indices: Sequence[int]) -> list[Any]:
     """The list of samples at ``indices``, fetched at once if the dataset can do that."""
     if callable(getattr(dataset, "__getitems__", None)):
-        return dataset.__getitems__(indices)  # type: ignore[no-any-return]  # by the protocol, a list
+        return dataset.__getitems__(indices)
     return [dataset[index] for index in indices]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Generator, default_generator
 from tinygrad_cnn.errors import check_argument
-from tinygrad_cnn.ops import random
+from tinygrad_cnn.ops import random_fill
 from tinygrad_cnn.ops.inplace import write
 
 __all__ = [
@@ -45,12 +45,12 @@ def _random(generator: Generator | None) -> np.random.Generator:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with numbers that are equally likely anywhere in [a, b)."""
-    return _fill(tensor, random.uniform_(tensor.shape, tensor._array.dtype, generator, a, b))
+    return _fill(tensor, random_fill.uniform_(tensor.shape, tensor._array.dtype, generator, a, b))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill with normally distributed numbers."""
-    return _fill(tensor, random.normal_(tensor.shape, tensor._array.dtype, generator, mean, std))
+    return _fill(tensor, random_fill.normal_(tensor.shape, tensor._array.dtype, generator, mean, std))
 
 
 def trunc_normal_(

@@ -63,7 +63,7 @@ class UninitializedParameter(_Uninitialized, Parameter):  # type: ignore[misc]  
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         if id(self) not in memo:
             memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)
-        return memo[id(self)]  # type: ignore[no-any-return]  # what was put there just above
+        return memo[id(self)]
 
 
 class UninitializedBuffer(_Uninitialized):

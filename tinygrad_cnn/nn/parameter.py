@@ -32,7 +32,7 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]  # what was put there below
+            return memo[id(self)]
         copied = type(self)(wrap(self._array.copy(order="K")), self.requires_grad)
         memo[id(self)] = copied
         return copied

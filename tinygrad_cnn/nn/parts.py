@@ -149,7 +149,7 @@ class CompositeModule:
             module = module._get_member(name)
             if not isinstance(module, CompositeModule):
                 raise MissingAttributeError(f"`{name}` is not an nn.Module")
-        return module  # type: ignore[no-any-return]  # checked just above
+        return module
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Put ``module`` at a dotted path; ``strict=True`` demands that there is one already."""
@@ -178,7 +178,7 @@ class CompositeModule:
         buffer = module._get_member(name)
         if name not in module._buffers:
             raise MissingAttributeError(f"`{name}` is not a buffer")
-        return buffer  # type: ignore[no-any-return]  # a registered buffer is a Tensor
+        return buffer
 
     def _get_member(self, name: str) -> Any:
         if not hasattr(self, name):

@@ -65,7 +65,7 @@ copy.reference(lambda input, order: input + 0.0)
 @tensor_method
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own; gradients flow back through it."""
-    return copy(input, "C" if memory_format is contiguous_format else "K")  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return copy(input, "C" if memory_format is contiguous_format else "K")
 
 
 @tensor_method("contiguous")
@@ -97,9 +97,9 @@ def _converted(tensor: Tensor, wanted: np.dtype, copied: bool) -> Tensor:
     if tensor._array.dtype == wanted:
         return tensor.clone() if copied else tensor
     if wanted.kind == "f":
-        return convert(tensor, wanted)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+        return convert(tensor, wanted)
     with no_grad():  # integers have no gradient
-        return convert(tensor, wanted)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+        return convert(tensor, wanted)
 
 
 @tensor_method("to")

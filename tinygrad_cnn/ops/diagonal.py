@@ -24,7 +24,7 @@ def _diagonal_of(array: np.ndarray, offset: int, dim1: int, dim2: int) -> np.nda
         raise GraphError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     planes = np.moveaxis(array, (dim1, dim2), (-2, -1))[..., max(-offset, 0) :, max(offset, 0) :]
     length = min(planes.shape[-2:])
-    return np.einsum("...ii->...i", planes[..., :length, :length])  # type: ignore[no-any-return]  # NumPy says Any
+    return np.einsum("...ii->...i", planes[..., :length, :length])
 
 
 @differentiable(view=True, method=True)
@@ -80,7 +80,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
         raise GraphError(f"diag_embed: diagonal dimensions cannot be identical {dim1}, {dim2}")
     for dim in sorted((first, second)):
         shape.insert(dim, side)
-    return put_diagonal(input, tuple(shape), offset, first, second)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return put_diagonal(input, tuple(shape), offset, first, second)
 
 
 @tensor_method
@@ -104,13 +104,13 @@ def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     if input._array.ndim != 2:
         raise ShapeError(f"trace: expected a matrix, but got tensor with dim {input._array.ndim}")
-    return diagonal(input).sum()  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return diagonal(input).sum()
 
 
 # --------------------------------------------------------------------------------------------- triangles
 def _triangle(name: str, kernel: Any, what: str, keeps: Any) -> Op:
     def forward(input: Array, diagonal: int = 0) -> Array:
-        return kernel(input, diagonal)  # type: ignore[no-any-return]  # NumPy's tril or triu
+        return kernel(input, diagonal)
 
     forward.__doc__ = f"The elements {what} the diagonal number ``diagonal``, that diagonal included; zeros elsewhere."
     op = differentiable(name=name, method=True, inplace=True)(forward)

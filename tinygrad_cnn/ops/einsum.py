@@ -41,7 +41,7 @@ def einsum(*args: Any) -> Tensor:
         later = {letter for _, term in parts[position + 1 :] for letter in term} | set(result)
         tensor, letters = _contract(tensor, letters, other, own, later, sizes)
     tensor, letters = _sum_out(tensor, letters, set(result))
-    return permute(tensor, [letters.index(letter) for letter in result])  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return permute(tensor, [letters.index(letter) for letter in result])
 
 
 def _arguments(args: tuple[Any, ...]) -> tuple[str, list[Tensor]]:

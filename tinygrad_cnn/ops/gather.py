@@ -181,7 +181,7 @@ def _source(op: str, input: Tensor, dim: int, index: Tensor, src: Tensor) -> Ten
     if where.shape == src._array.shape or not where.size:
         return src
     if not where.ndim or not src._array.ndim:
-        return reshape(src, where.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+        return reshape(src, where.shape)
     return src[tuple(map(slice, where.shape))]
 
 
@@ -244,7 +244,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices number ``index``, a vector, along ``dim``."""
     place = _along_dim("index_select", input, dim, index)
     out = getitem(_vector(input), place)
-    return out if input._array.ndim else reshape(out, ())  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return out if input._array.ndim else reshape(out, ())
 
 
 def _put_slices(op: str, input: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool) -> Tensor:
@@ -257,7 +257,7 @@ def _put_slices(op: str, input: Tensor, dim: int, index: Tensor, source: Any, ac
         if source._array.dtype != input._array.dtype:
             raise DTypeError(f"{op}: self ({input.dtype}) and source ({source.dtype}) expected to have the same dtype")
     out = write_at(_vector(input), source, place, accumulate)
-    return reshape(out, input._array.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(out, input._array.shape)
 
 
 @tensor_method
@@ -296,7 +296,7 @@ def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
             f"destination and {values.dtype} for the source."
         )
     items = tuple(slice(None) if i is None else i for i in indices)
-    return write_at(input, values, as_index(items, input._array.shape), accumulate)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return write_at(input, values, as_index(items, input._array.shape), accumulate)
 
 
 @tensor_method
@@ -305,7 +305,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     if index._array.dtype not in (np.int64, np.int32):
         raise DTypeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
     flat = reshape(input, (input._array.size,))
-    return reshape(flat[index._array.reshape(-1)], index._array.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(flat[index._array.reshape(-1)], index._array.shape)
 
 
 @tensor_method

@@ -289,7 +289,7 @@ def _check_mask(mask: np.ndarray, dim: int, shape: tuple[int, ...]) -> None:
 @tensor_method("__getitem__")
 def _getitem(self: Tensor, index: Any) -> Tensor:
     """The elements that ``index`` selects: a view, or with lists, arrays or masks in it a copy."""
-    return getitem(self, as_index(index, self._array.shape))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return getitem(self, as_index(index, self._array.shape))
 
 
 @tensor_method("__setitem__")
@@ -330,7 +330,7 @@ def _fitted(value: Any, dtype: np.dtype) -> Tensor:
     if not isinstance(value, Tensor):
         return wrap(np.asarray(value, dtype))
     value = value.to(dtype)
-    return reshape(value, _without_leading_ones(value._array.shape))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(value, _without_leading_ones(value._array.shape))
 
 
 def _without_leading_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

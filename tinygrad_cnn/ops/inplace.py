@@ -129,9 +129,9 @@ def assign(self: Tensor, op: Callable[..., Tensor], name: str, args: tuple[Any, 
 def _own(result: Any, dtype: np.dtype, arguments: tuple[Any, ...]) -> Tensor:
     """``result`` in this dtype, and in memory that no argument shares."""
     if result._array.dtype != dtype:
-        return result.to(dtype)  # type: ignore[no-any-return]  # from ops
+        return result.to(dtype)
     shared = result._base is not None or any(result is argument for argument in arguments)
-    return result.clone() if shared else result  # type: ignore[no-any-return]  # from ops
+    return result.clone() if shared else result
 
 
 @tensor_method
@@ -152,7 +152,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
 
 
 def _copied(target: Tensor, src: Tensor) -> Tensor:
-    return put_view(target, _broadcast(src.to(target), target), lambda whole: whole)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return put_view(target, _broadcast(src.to(target), target), lambda whole: whole)
 
 
 def _broadcast(src: Tensor, target: Tensor) -> Tensor:

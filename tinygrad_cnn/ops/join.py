@@ -94,7 +94,7 @@ concat = cat
 
 def concatenate(tensors: Sequence[Tensor], axis: int = 0, *, dim: int | None = None) -> Tensor:
     """The tensors one after another along ``axis``: NumPy's name for ``cat``."""
-    return cat(tensors, axis if dim is None else dim)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return cat(tensors, axis if dim is None else dim)
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -110,7 +110,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"stack: expects each tensor to be equal size, but got {tuple(shape)} and {tuple(x.shape)}"
             )
     dim = check_dim(dim, len(shape) + 1, "stack")
-    return cat([unsqueeze(x, dim) for x in tensors], dim)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return cat([unsqueeze(x, dim) for x in tensors], dim)
 
 
 def _at_least(ndim: int, x: Tensor) -> Tensor:
@@ -126,12 +126,12 @@ def _at_least(ndim: int, x: Tensor) -> Tensor:
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors side by side: along dimension 1, or 0 for vectors."""
     parts = [_at_least(1, x) for x in tensors]
-    return cat(parts, 0 if parts and parts[0]._array.ndim == 1 else 1)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return cat(parts, 0 if parts and parts[0]._array.ndim == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors on top of each other: along dimension 0; vectors are rows."""
-    return cat([_at_least(2, x) for x in tensors], 0)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return cat([_at_least(2, x) for x in tensors], 0)
 
 
 row_stack = vstack
@@ -139,7 +139,7 @@ row_stack = vstack
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """The tensors one behind another: along dimension 2."""
-    return cat([_at_least(3, x) for x in tensors], 2)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return cat([_at_least(3, x) for x in tensors], 2)
 
 
 def column_stack(tensors: Sequence[Tensor]) -> Any:
@@ -222,7 +222,7 @@ def split(tensor: Tensor, split_size_or_sections: int | Sequence[int], dim: int 
                 f"split: split_with_sizes expects split_sizes to sum exactly to {length} (input tensor's size at "
                 f"dimension {dim}), but got split_sizes={sizes}"
             )
-    return split_at(tensor, tuple(sizes), dim)  # type: ignore[no-any-return]  # Tensors for a Tensor
+    return split_at(tensor, tuple(sizes), dim)
 
 
 @tensor_method("split")

@@ -56,7 +56,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
                 f"masked_fill only supports a 0-dimensional value tensor, but got {value._array.ndim} dimensions"
             )
         value = value.to(input)
-    return fill_where(input, mask, value)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return fill_where(input, mask, value)
 
 
 def _check_mask(op: str, mask: Any) -> None:
@@ -72,7 +72,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     _check_mask("masked_select", mask)
     shape = broadcast_shapes(input._array.shape, mask._array.shape)
     everywhere = np.broadcast_to(mask._array, shape)
-    return reshape(expand(input, shape)[everywhere], (int(everywhere.sum()),))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(expand(input, shape)[everywhere], (int(everywhere.sum()),))
 
 
 @tensor_method
@@ -91,7 +91,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         )
     chosen = reshape(source, (source._array.size,))[: len(places)]
     flat = reshape(expand(input, shape).clone(), (int(np.prod(shape, dtype=int)),))
-    return reshape(write_at(flat, chosen, as_index(places, flat.shape)), shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(write_at(flat, chosen, as_index(places, flat.shape)), shape)
 
 
 @tensor_method

@@ -110,7 +110,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
             raise ShapeError(f"bmm: {name} must be a 3D tensor, got shape {x._array.shape}; use matmul")
     if len(input._array) != len(mat2._array):
         raise ShapeError(f"bmm: expected batches of equal size, got {input._array.shape} and {mat2._array.shape}")
-    return batched_mm(input, mat2)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return batched_mm(input, mat2)
 
 
 @tensor_method
@@ -149,7 +149,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
     if input._array.ndim != 2 or vec._array.ndim != 1:
         raise ShapeError(f"mv: expected a matrix and a vector, got shapes {input._array.shape} and {vec._array.shape}")
-    return matmul(input, vec)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return matmul(input, vec)
 
 
 @tensor_method
@@ -158,7 +158,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     a, b = input._array, tensor._array
     if a.ndim != 1 or b.ndim != 1 or len(a) != len(b):
         raise ShapeError(f"dot: expected 1D tensors of the same size, got shapes {a.shape} and {b.shape}")
-    return matmul(input, tensor)  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return matmul(input, tensor)
 
 
 vdot = tensor_method(dot, "vdot")
@@ -169,7 +169,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The products of each element of one vector with each of another, (N), (M) -> (N, M)."""
     if input._array.ndim != 1 or vec2._array.ndim != 1:
         raise ShapeError(f"outer: expected 1D tensors, got shapes {input._array.shape} and {vec2._array.shape}")
-    return reshape(input, (len(input), 1)) * vec2  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return reshape(input, (len(input), 1)) * vec2
 
 
 ger = tensor_method(outer, "ger")
@@ -262,7 +262,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     kept = math.prod(shape_a[d] for d in over_a)
     left = a.permute(*rest_a, *over_a).reshape(math.prod(shape_a[d] for d in rest_a), kept)
     right = b.permute(*over_b, *rest_b).reshape(kept, math.prod(shape_b[d] for d in rest_b))
-    return reshape(mm(left, right), tuple([shape_a[d] for d in rest_a] + [shape_b[d] for d in rest_b]))  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return reshape(mm(left, right), tuple([shape_a[d] for d in rest_a] + [shape_b[d] for d in rest_b]))
 
 
 def chain_matmul(*matrices: Tensor) -> Any:

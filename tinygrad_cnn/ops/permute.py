@@ -61,7 +61,7 @@ def _(input: Array, dims: Sequence[int]) -> Array:
 @tensor_method("permute")
 def _permute(self: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """The dimensions in another order: ``permute(0, 2, 3, 1)`` or ``permute((0, 2, 3, 1))``."""
-    return permute(self, sizes_of(order, "permute", dims))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return permute(self, sizes_of(order, "permute", dims))
 
 
 @differentiable(view=True, method=("transpose", "swapaxes", "swapdims"))
@@ -90,12 +90,12 @@ def _(input: Array, dim0: int, dim1: int) -> Array:
 
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     """Exchange two dimensions: NumPy's name for ``transpose``."""
-    return transpose(input, axis0, axis1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return transpose(input, axis0, axis1)
 
 
 def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Exchange two dimensions: another name for ``transpose``."""
-    return transpose(input, dim0, dim1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return transpose(input, dim0, dim1)
 
 
 @tensor_method
@@ -103,7 +103,7 @@ def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; with fewer dimensions, the tensor as it is. ShapeError for more."""
     if input._array.ndim > 2:
         raise ShapeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._array.ndim}D; use .mT")
-    return transpose(input, 0, -1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return transpose(input, 0, -1)
 
 
 @tensor_method
@@ -118,12 +118,12 @@ def _mT(self: Tensor) -> Tensor:
     """The matrices of a batch transposed: the last two dimensions exchanged."""
     if self._array.ndim < 2:
         raise ShapeError(f"mT: only supported on matrices or batches of matrices, got {self._array.ndim} dimensions")
-    return transpose(self, -2, -1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return transpose(self, -2, -1)
 
 
 def _T(self: Tensor) -> Tensor:
     """All dimensions in reverse order."""
-    return permute(self, tuple(range(self._array.ndim))[::-1])  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return permute(self, tuple(range(self._array.ndim))[::-1])
 
 
 for _name, _function in (("T", _T), ("H", _T), ("mT", _mT), ("mH", _mT)):
@@ -145,7 +145,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     order = [d for d in range(ndim) if d not in sources]
     for target, origin in sorted(zip(targets, sources, strict=True)):
         order.insert(target, origin)
-    return permute(input, tuple(order))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return permute(input, tuple(order))
 
 
 moveaxis = tensor_method(movedim, "moveaxis")

@@ -288,7 +288,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     if p is None:
         _require_floating(array.dtype, "bernoulli")
     drawn = draw_bernoulli(array if p is None else p, array.shape, generator, "bernoulli")
-    return overwrite(input, wrap(drawn.astype(array.dtype)))  # type: ignore[no-any-return]  # an Op
+    return overwrite(input, wrap(drawn.astype(array.dtype)))
 
 
 tensor_method(bernoulli)

@@ -59,7 +59,7 @@ def _(input: Array, dims: Sequence[int]) -> Array:
 @tensor_method("flip")
 def _flip(self: Tensor, *along: Any, dims: Any = None) -> Tensor:
     """A copy with the elements along the given dimensions in reverse order."""
-    return flip(self, sizes_of(along, "flip", dims))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return flip(self, sizes_of(along, "flip", dims))
 
 
 @tensor_method
@@ -67,7 +67,7 @@ def fliplr(input: Tensor) -> Tensor:
     """A copy with the columns in reverse order."""
     if input._array.ndim < 2:
         raise ShapeError("fliplr: Input must be >= 2-d.")
-    return flip(input, 1)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return flip(input, 1)
 
 
 @tensor_method
@@ -75,7 +75,7 @@ def flipud(input: Tensor) -> Tensor:
     """A copy with the rows in reverse order."""
     if not input._array.ndim:
         raise ShapeError("flipud: Input must be >= 1-d.")
-    return flip(input, 0)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return flip(input, 0)
 
 
 @differentiable(method=True)
@@ -125,10 +125,10 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     a, b = _dims(dims, input._array.ndim, "rot90")
     k %= 4
     if k == 2:
-        return flip(input, (a, b))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+        return flip(input, (a, b))
     if k == 0:
         return input.clone()
-    return transpose(flip(input, (b,) if k == 1 else (a,)), a, b).clone()  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return transpose(flip(input, (b,) if k == 1 else (a,)), a, b).clone()
 
 
 # ------------------------------------------------------------------------------------------------ repeat
@@ -146,7 +146,7 @@ def _repeat(self: Tensor, *repeats: Any) -> Tensor:
     own = (1,) * (len(times) - len(own)) + own
     apart = reshape(self, tuple(side for size in own for side in (1, size)))
     repeated = expand(apart, tuple(side for pair in zip(times, own, strict=True) for side in pair))
-    return reshape(repeated.clone(), tuple(count * size for count, size in zip(times, own, strict=True)))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(repeated.clone(), tuple(count * size for count, size in zip(times, own, strict=True)))
 
 
 def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
@@ -311,4 +311,4 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of the elements of vectors, one a row."""
     if len(tensors) == 1:
         return tensors[0]
-    return reshape(stack(meshgrid(*tensors), -1), (-1, len(tensors)))  # type: ignore[no-any-return]  # a Tensor for Tensors
+    return reshape(stack(meshgrid(*tensors), -1), (-1, len(tensors)))

@@ -108,7 +108,7 @@ def reshape(input: Any, shape: Any) -> Any:
 @tensor_method("reshape")
 def _reshape(self: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape: ``reshape(2, 3)`` or ``reshape((2, 3))``."""
-    return reshape(self, sizes_of(sizes, "reshape", shape))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(self, sizes_of(sizes, "reshape", shape))
 
 
 @tensor_method("view")
@@ -128,7 +128,7 @@ def _view(self: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Ten
             "stride (at least one dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
     make_viewable(self, sizes)
-    return view(self, sizes)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return view(self, sizes)
 
 
 @tensor_method("view_as")
@@ -140,7 +140,7 @@ def _view_as(self: Tensor, other: Tensor) -> Tensor:
 @tensor_method("reshape_as")
 def _reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """The same elements in the shape of ``other``."""
-    return reshape(self, other._array.shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(self, other._array.shape)
 
 
 @tensor_method
@@ -156,10 +156,10 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if first > last:
         raise ShapeError(f"flatten: flatten() has invalid args: start_dim {start_dim} comes after end_dim {end_dim}")
     if not shape:
-        return reshape(input, (1,))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+        return reshape(input, (1,))
     if first == last:
         return input
-    return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]))
 
 
 @tensor_method
@@ -170,13 +170,13 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     if not sides:
         raise GraphError("unflatten: sizes must be non-empty")
     sides = infer_size(shape[dim], sides, "unflatten")
-    return reshape(input, (*shape[:dim], *sides, *shape[dim + 1 :]))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(input, (*shape[:dim], *sides, *shape[dim + 1 :]))
 
 
 @tensor_method
 def ravel(input: Tensor) -> Tensor:
     """The elements in one dimension."""
-    return reshape(input, (-1,) if input._array.size else (0,))  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return reshape(input, (-1,) if input._array.size else (0,))
 
 
 # ------------------------------------------------------------------------------------ dimensions of size 1
@@ -289,7 +289,7 @@ def _expanded(input: Tensor, sizes: tuple[int, ...]) -> Tensor:
                 f"expand: The expanded size of the tensor ({side}) must match the existing size ({existing}) at "
                 f"non-singleton dimension {i}.  Target sizes: {list(sizes)}.  Tensor sizes: {list(own)}"
             )
-    return expand(input, shape)  # type: ignore[no-any-return]  # a Tensor for a Tensor
+    return expand(input, shape)
 
 
 @tensor_method("expand_as")

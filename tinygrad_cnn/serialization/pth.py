@@ -104,7 +104,7 @@ def _names(source: str) -> dict[str, Any]:
             raise CheckpointError(f"{source}: a tensor of an unknown class")
         out = function.build(*arguments)
         set_attributes(out, state, source)
-        return out  # type: ignore[no-any-return]  # both build Tensors
+        return out
 
     def size(sides: Any) -> Size:
         if not isinstance(sides, tuple) or not all(isinstance(side, int) for side in sides):

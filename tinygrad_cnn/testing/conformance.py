@@ -30,7 +30,8 @@ def check_op(op: Op, examples: int | None = None) -> None:
     if op._fused is not None and op._composite is None:
         raise AssertionError(f"{op.name}: a fused rule needs a composite, for second order and for this test")
 
-    count = examples or settings.default.max_examples
+    profile = settings.default
+    count = examples or (profile.max_examples if profile is not None else 100)
 
     @settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(strategies.data())

@@ -99,8 +99,8 @@ def gradcheck(
                 where = np.argwhere(bad)[:5].tolist()
                 pairs = [f"{tuple(w)}: {actual[tuple(w)]:.6g} != {expected[tuple(w)]:.6g}" for w in where]
                 raise GradcheckError(
-                    f"gradcheck: input {i} (shape {expected.shape}): {int(bad.sum())} of {bad.size} gradients differ from "
-                    f"the numerical ones (index: yours != numerical): " + "; ".join(pairs)
+                    f"gradcheck: input {i} (shape {expected.shape}): {int(bad.sum())} of {bad.size} gradients differ "
+                    f"from the numerical ones (index: yours != numerical): " + "; ".join(pairs)
                 )
     return True
 

@@ -48,7 +48,7 @@ def checkpoint(
             now = default_generator.get_state_bytes()
             if preserve_rng_state:
                 default_generator.set_state_bytes(state)
-            with enable_grad(), during, saved_tensors_hooks(lambda t: recomputed.append(t), lambda _: None):  # type: ignore[arg-type,return-value]  # never unpacked
+            with enable_grad(), during, saved_tensors_hooks(lambda t: recomputed.append(t), lambda _: None):
                 function(*args, **kwargs)
             default_generator.set_state_bytes(now)
             if len(recomputed) != count:

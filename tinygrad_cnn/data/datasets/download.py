@@ -63,7 +63,7 @@ def _fetch(url: str) -> bytes:
 
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as response:
-            return response.read()  # type: ignore[no-any-return]  # bytes; urlopen's type depends on the URL
+            return response.read()
     except http.client.HTTPException as error:  # such as an answer that ends before its announced length
         raise DataError(f"broken answer: {error}") from None
 

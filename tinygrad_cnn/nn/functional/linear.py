@@ -17,8 +17,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if weight._array.ndim == 1:
         out = ops.matmul(input, weight)
-        return out if bias is None else out + bias  # type: ignore[no-any-return]  # a Tensor for Tensors
-    return ops.linear(input, weight, bias)  # type: ignore[no-any-return]  # a Tensor for Tensors
+        return out if bias is None else out + bias
+    return ops.linear(input, weight, bias)
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

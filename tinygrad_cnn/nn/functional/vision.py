@@ -45,7 +45,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ArgumentTypeError(f"pad(): argument 'pad' must be tuple of ints, got {pad!r}")
     sizes = tuple(int(p) for p in pad)
     if mode == "constant":
-        return constant_pad_nd(input, sizes, 0 if value is None else value)  # type: ignore[no-any-return]  # an op
+        return constant_pad_nd(input, sizes, 0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):
         raise UnsupportedError(f"pad: mode expected constant, reflect, replicate or circular, got {mode!r}")
     if len(sizes) % 2:
@@ -128,8 +128,8 @@ def interpolate(
         return adaptive_avg_pool1d(input, out) if dims == 1 else adaptive_avg_pool2d(input, out)
     if dims == 1:
         row = _resize(input.unsqueeze(-2), (1, *sides), (1, *out), (None, *scales), mode, bool(align_corners))
-        return row.squeeze(-2)  # type: ignore[no-any-return]  # from ops
-    return _resize(input, sides, out, scales, mode, bool(align_corners))  # type: ignore[no-any-return]  # an op
+        return row.squeeze(-2)
+    return _resize(input, sides, out, scales, mode, bool(align_corners))
 
 
 def _target(input: Tensor, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[tuple[int, ...], Any]:
@@ -292,7 +292,7 @@ def grid_sample(
             values = resize.take_pixels(input, wrap(index))
             weight = row_weight * column_weight * wrap((inside & row_inside).astype(input._array.dtype))
             total = total + values * weight.unsqueeze(1)
-    return total  # type: ignore[no-any-return]  # the sum of at least one term
+    return total
 
 
 def _taps(place: Any, mode: str) -> list[tuple[np.ndarray, Any]]:
