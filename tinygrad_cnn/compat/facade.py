@@ -17,16 +17,12 @@ class Facade(types.ModuleType):
         super().__init__(name, f"What a script finds under the name {name}: see tinygrad_cnn.compat.")
         self.__path__: list[str] = []  # it may have submodules; none are on disk
         self.__file__ = __file__  # which Python names when "from torch import name" finds no such name
-        self._sources = sources
         for source in sources:
             own = {name: value for name, value in vars(source).items() if not name.startswith("__")}
             self.__dict__.update({k: v for k, v in own.items() if not _is_foreign(v, source)})
         self.__dict__.update(extras)
 
-    def __getattr__(self, name: str) -> Any:
-        for source in reversed(self._sources) if not name.startswith("__") else ():
-            if hasattr(source, name):
-                return getattr(source, name)
+    def __getattr__(self, name: str) -> NoReturn:
         raise MissingAttributeError(f"{self.__name__}.{name} isn't part of tinygrad_cnn", name=name, obj=self)
 
 

@@ -102,7 +102,7 @@ def _names(source: str) -> dict[str, Any]:
             raise CheckpointError(f"{source}: damaged pickle: a tensor that isn't built as one")
         if not isinstance(kind, Builder) or kind.name not in ("torch.Tensor", "torch.nn.parameter.Parameter"):
             raise CheckpointError(f"{source}: a tensor of an unknown class")
-        out = function.build(*arguments)
+        out: Tensor = function.build(*arguments)
         set_attributes(out, state, source)
         return out
 
