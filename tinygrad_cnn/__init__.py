@@ -235,4 +235,8 @@ from tinygrad_cnn.ops.vector_norm import *
 from tinygrad_cnn.serialization import load as load
 from tinygrad_cnn.serialization import save as save
 
+# PyTorch has the checks in autograd as well; autograd itself may not know testing.
+autograd.gradcheck = testing.gradcheck  # type: ignore[attr-defined]  # see above
+autograd.gradgradcheck = testing.gradgradcheck  # type: ignore[attr-defined]  # see above
+
 __version__ = "0.1.0"

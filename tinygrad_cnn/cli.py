@@ -72,7 +72,13 @@ def _parser() -> argparse.ArgumentParser:
     option("--momentum", type=_below_one, metavar="X", help="the momentum of sgd (default: 0.9)")
     option("--weight-decay", type=_below_one, metavar="X", default=0.0, help="the L2 penalty (default: %(default)s)")
     option("--seed", type=_seed, metavar="N", default=0, help="of weights and order (default: %(default)s)")
-    option("--threads", type=_count, metavar="N", help="threads to compute with (default: all cores)")
+    option(
+        "--threads",
+        type=_count,
+        metavar="N",
+        default=1,  # BLAS's own threads wait busily, which costs more on small networks than they bring
+        help="threads to compute with (default: %(default)s; more pay for large networks on an idle machine)",
+    )
     option("--output", metavar="FOLDER", help="a new folder for the results (default: runs/<date and time>)")
 
     models = commands.add_parser("models", help="list the networks", description="List the networks and their sizes.")
@@ -95,8 +101,7 @@ def _train(options: argparse.Namespace) -> int:
             raise MissingExtraError(f'train needs {module}; install it with: pip install "tinygrad-cnn[train]"')
     from tinygrad_cnn.train import ProgressBar, RunFolder, Trainer, dataset_for_digits, model_for_digits
 
-    if options.threads is not None:
-        set_num_threads(options.threads)
+    set_num_threads(options.threads)
     train_set, test_set = (dataset_for_digits(options.model, digits) for digits in _load_data(options))
     tg.manual_seed(options.seed)
     model = model_for_digits(options.model)
