@@ -1,5 +1,6 @@
 """Sources written for PyTorch, run without a change; written here from what such sources commonly say."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -353,8 +354,8 @@ def test_the_answer_is_pytorchs_or_a_clear_refusal(answers, question, answer):
     assert answer in got.partition(": ")[0] if answer.endswith("Error") else got == answer, got
 
 
-def test_real_pytorch_is_not_replaced(tmp_path):
-    pytest.importorskip("torch")
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_real_pytorch_is_not_replaced():
     code = "import torch\nfrom tinygrad_cnn import compat\ncompat.install_as_torch()\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
     assert "StateError: install_as_torch: the real torch is imported already" in done.stderr

@@ -74,9 +74,9 @@ class set_grad_enabled(_Switch):
     False
     """
 
-    def __init__(self, mode_: bool) -> None:
+    def __init__(self, mode: bool) -> None:
         self._before = mode.recording
-        self._wanted = bool(mode_)
+        self._wanted = bool(mode)
         mode.recording = self._wanted
 
     def __enter__(self) -> Self:
@@ -174,9 +174,9 @@ class set_detect_anomaly(_Switch):
     Raises GraphError in ``backward()`` at the first NaN.
     """
 
-    def __init__(self, mode_: bool, check_nan: bool = True) -> None:
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
         self._before = mode.anomaly, mode.anomaly_check_nan
-        self._wanted = bool(mode_), check_nan
+        self._wanted = bool(mode), check_nan
         mode.anomaly, mode.anomaly_check_nan = self._wanted
 
     def __enter__(self) -> Self:

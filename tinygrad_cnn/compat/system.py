@@ -18,10 +18,14 @@ from tinygrad_cnn.errors import DataError, GraphError
 
 
 # ------------------------------------------------------------------------------------------------ hub
+def _get_torch_home() -> str:
+    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+    return os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+
+
 def get_dir() -> str:
     """The folder that PyTorch's downloads are in: ``$TORCH_HOME/hub``, or ``~/.cache/torch/hub``."""
-    cache = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    return _hub_dir or os.path.join(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")), "hub")
+    return _hub_dir or os.path.join(_get_torch_home(), "hub")
 
 
 _hub_dir = ""

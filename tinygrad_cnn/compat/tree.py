@@ -54,6 +54,7 @@ _COLLECTIVES = (
     "broadcast",
     "destroy_process_group",
 )
+_HUB = ("load_state_dict_from_url", "get_dir", "set_dir", "_get_torch_home")
 _TRACING = ("wrap", "symbolic_trace", "Proxy", "GraphModule", "Tracer", "Node", "Graph")
 
 
@@ -193,7 +194,7 @@ def _add_devices(tree: _Tree) -> None:
 
 
 def _add_system(tree: _Tree) -> None:
-    hub = {name: getattr(system, name) for name in ("load_state_dict_from_url", "get_dir", "set_dir")}
+    hub = {name: getattr(system, name) for name in _HUB}
     hub.update({n: refuse(f"torch.hub.{n}", "nothing is downloaded here") for n in ("load", "download_url_to_file")})
     alone = refuse("torch.distributed.init_process_group", "there is one process")
     questions = dict.fromkeys(("is_available", "is_initialized", "is_nccl_available", "is_gloo_available"), no)

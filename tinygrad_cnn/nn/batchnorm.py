@@ -94,7 +94,7 @@ class _NormBase(Module):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.ndim not in self._ndims:
             expected = " or ".join(f"{ndim}D" for ndim in self._ndims)
-            raise ArgumentError(f"expected {expected} input (got {input.ndim}D input)")
+            raise ArgumentError(f"{type(self).__name__} expected {expected} input (got {input.ndim}D input)")
 
     def extra_repr(self) -> str:
         """The settings."""

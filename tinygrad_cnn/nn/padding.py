@@ -116,7 +116,8 @@ class _CircularPadNd(_PadNd):
     def forward(self, input: Tensor) -> Tensor:
         """The padded input."""
         if input.ndim not in (self.dims + 1, self.dims + 2):
-            raise ArgumentError(f"expected {self.dims + 1}D or {self.dims + 2}D input (got {input.ndim}D input)")
+            expected = f"{self.dims + 1}D or {self.dims + 2}D input"
+            raise ArgumentError(f"{type(self).__name__} expected {expected} (got {input.ndim}D input)")
         return super().forward(input)
 
 

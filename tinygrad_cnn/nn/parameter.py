@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from tinygrad_cnn import backend
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
-from tinygrad_cnn.backend import as_dtype, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError
+from tinygrad_cnn.ops.create import empty
 
 __all__ = ["Buffer", "Parameter"]
 
@@ -68,7 +65,7 @@ class Buffer(Tensor, metaclass=_BufferType):
 def _share(tensor: Tensor, data: Tensor | None) -> None:
     """Make ``tensor`` a new leaf on the memory of ``data``."""
     if data is None:
-        data = wrap(np.empty(0, get_default_dtype().dtype))
+        data = empty(0)
     if not isinstance(data, Tensor):
         raise ArgumentTypeError(f"{type(tensor).__name__}: data expected a Tensor, got {type(data).__name__}")
     tensor._array, tensor._counter = data._array, data._counter
@@ -76,7 +73,4 @@ def _share(tensor: Tensor, data: Tensor | None) -> None:
 
 def new_parameter(shape: tuple[int, ...], device: object = None, dtype: object = None) -> Parameter:
     """A Parameter of this shape without defined values, for a layer to initialise."""
-    if device is not None:
-        backend.device(device)  # raises unless it is the CPU
-    chosen = get_default_dtype() if dtype is None else as_dtype(dtype)
-    return Parameter(wrap(np.empty(shape, chosen.dtype)))
+    return Parameter(empty(shape, dtype=dtype, device=device))
