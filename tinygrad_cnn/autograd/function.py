@@ -130,6 +130,9 @@ class FunctionNode(Node):
         return found
 
 
+FunctionCtx = FunctionNode  # the name that PyTorch's users annotate ``ctx`` with
+
+
 class Function:
     """Define ``forward(ctx, ...)`` and ``backward(ctx, *grad_outputs)`` as static methods; call ``apply``.
 

@@ -27,6 +27,7 @@ class _Mode(threading.local):
 
 
 mode = _Mode()
+_state = mode  # where a parameter has the name `mode`, as in PyTorch
 
 
 class _Switch:
@@ -75,9 +76,9 @@ class set_grad_enabled(_Switch):
     """
 
     def __init__(self, mode: bool) -> None:
-        self._before = mode.recording
+        self._before = _state.recording
         self._wanted = bool(mode)
-        mode.recording = self._wanted
+        _state.recording = self._wanted
 
     def __enter__(self) -> Self:
         mode.recording = self._wanted
@@ -175,9 +176,9 @@ class set_detect_anomaly(_Switch):
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self._before = mode.anomaly, mode.anomaly_check_nan
+        self._before = _state.anomaly, _state.anomaly_check_nan
         self._wanted = bool(mode), check_nan
-        mode.anomaly, mode.anomaly_check_nan = self._wanted
+        _state.anomaly, _state.anomaly_check_nan = self._wanted
 
     def __enter__(self) -> Self:
         mode.anomaly, mode.anomaly_check_nan = self._wanted

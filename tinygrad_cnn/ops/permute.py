@@ -64,7 +64,7 @@ def _permute(self: Tensor, *order: Any, dims: Any = None) -> Tensor:
     return permute(self, sizes_of(order, "permute", dims))
 
 
-@differentiable(view=True, method=("transpose", "swapaxes", "swapdims"))
+@differentiable(view=True, method=("transpose", "swapdims"))
 def transpose(input: Array, dim0: int, dim1: int) -> Array:
     """Exchange two dimensions."""
     dim0, dim1 = check_dim(dim0, input.ndim, "transpose"), check_dim(dim1, input.ndim, "transpose")
@@ -88,6 +88,7 @@ def _(input: Array, dim0: int, dim1: int) -> Array:
     return np.asarray(np.einsum(input, list(range(input.ndim)), order))
 
 
+@tensor_method
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     """Exchange two dimensions: NumPy's name for ``transpose``."""
     return transpose(input, axis0, axis1)
