@@ -44,12 +44,6 @@ def install_as_torch() -> None:
     """Make ``import torch`` and ``import torchvision`` give this library, until ``uninstall()``.
 
     StateError if the real ones are imported already: a program can't work with both under one name.
-
-    >>> install_as_torch()
-    >>> import torch
-    >>> torch.ones(2).sum(), torch.cuda.is_available()
-    (tensor(2.), False)
-    >>> uninstall()
     """
     if _installed:
         return
