@@ -4,24 +4,19 @@ Names, semantics and errors are PyTorch's; each family lists what it makes publi
 """
 
 # the star imports below are the public surface, listed where it is defined
-from tinygrad_cnn import (
-    autograd as autograd,
-)
-from tinygrad_cnn import (
-    backend as backend,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from tinygrad_cnn import autograd as autograd
+from tinygrad_cnn import backend as backend
 from tinygrad_cnn import (
     data as data,
 )
-from tinygrad_cnn import (
-    errors as errors,
-)
+from tinygrad_cnn import errors as errors
 from tinygrad_cnn import (
     nn as nn,
 )
-from tinygrad_cnn import (
-    ops as ops,
-)
+from tinygrad_cnn import ops as ops
 from tinygrad_cnn import (
     optim as optim,
 )
@@ -104,9 +99,6 @@ from tinygrad_cnn.backend import (
 )
 from tinygrad_cnn.kernels.parallel import get_num_threads as get_num_threads
 from tinygrad_cnn.kernels.parallel import set_num_threads as set_num_threads
-from tinygrad_cnn.nn.functional import (  # what PyTorch has at the top as well
-    adaptive_avg_pool1d as adaptive_avg_pool1d,
-)
 from tinygrad_cnn.nn.functional import (
     adaptive_max_pool1d as adaptive_max_pool1d,
 )
@@ -232,11 +224,44 @@ from tinygrad_cnn.ops.sort import *
 from tinygrad_cnn.ops.statistics import *
 from tinygrad_cnn.ops.unary import *
 from tinygrad_cnn.ops.vector_norm import *
-from tinygrad_cnn.serialization import load as load
-from tinygrad_cnn.serialization import save as save
 
-# PyTorch has the checks in autograd as well; autograd itself may not know testing.
-autograd.gradcheck = testing.gradcheck  # type: ignore[attr-defined]  # see above
-autograd.gradgradcheck = testing.gradgradcheck  # type: ignore[attr-defined]  # see above
+if TYPE_CHECKING:
+    from tinygrad_cnn import data as data
+    from tinygrad_cnn import models as models
+    from tinygrad_cnn import nn as nn
+    from tinygrad_cnn import optim as optim
+    from tinygrad_cnn import serialization as serialization
+    from tinygrad_cnn import testing as testing
+    from tinygrad_cnn import train as train
+    from tinygrad_cnn import utils as utils
+    from tinygrad_cnn import viz as viz
+    from tinygrad_cnn.nn.functional import (
+        adaptive_avg_pool1d as adaptive_avg_pool1d,
+    )
+    from tinygrad_cnn.serialization import load as load
+    from tinygrad_cnn.serialization import save as save
 
 __version__ = "0.1.0"
+
+# The rooms above ops are imported when they are first named, so that importing the package is quick.
+_ROOMS = {"data", "models", "nn", "optim", "serialization", "testing", "train", "utils", "viz"}
+_ELSEWHERE = {"load": "serialization", "save": "serialization"} | dict.fromkeys(
+    (  # what PyTorch has at the top as well as in nn.functional
+        "adaptive_avg_pool1d",
+    ),
+    "nn.functional",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"tinygrad_cnn.{name}")
+    if name in _ELSEWHERE:
+        value = getattr(importlib.import_module(f"tinygrad_cnn.{_ELSEWHERE[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'tinygrad_cnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS, *_ELSEWHERE})

@@ -1,5 +1,8 @@
 """The engine: tensors, the graph, and how ops are declared. It knows no op by name."""
 
+import importlib
+from typing import Any
+
 from tinygrad_cnn.autograd import functional, graph
 from tinygrad_cnn.autograd.function import Function
 from tinygrad_cnn.autograd.graph import backward, grad
@@ -33,3 +36,10 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """PyTorch has the checks here too; they live a few rooms above, and are fetched only when they are asked for."""
+    if name in ("gradcheck", "gradgradcheck"):
+        return getattr(importlib.import_module("tinygrad_cnn.testing"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ class Facade(types.ModuleType):
         self.__path__: list[str] = []  # it may have submodules; none are on disk
         self.__file__ = __file__  # which Python names when "from torch import name" finds no such name
         for source in sources:
-            own = {name: value for name, value in vars(source).items() if not name.startswith("__")}
+            own = {name: getattr(source, name) for name in dir(source) if not name.startswith("__")}
             self.__dict__.update({k: v for k, v in own.items() if not _is_foreign(v, source)})
         self.__dict__.update(extras)
 

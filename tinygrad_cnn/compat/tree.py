@@ -18,7 +18,11 @@ from tinygrad_cnn.data import datasets, loader, sampler, transforms
 from tinygrad_cnn.optim import lr_scheduler, optimizer, swa_utils
 from tinygrad_cnn.utils import checkpoint
 
-_OWN = {"Op", "backend", "compat", "data", "differentiable", "errors", "kernels", "models", "operation", "ops", "viz"}
+_OWN = {"Op", "backend", "compat", "data", "differentiable", "errors", "kernels", "models", "operation", "ops"} | {
+    "serialization",
+    "train",
+    "viz",
+}
 
 # layers of PyTorch outside this library's field: named in isinstance and imports of model sources
 _LAYERS = (
@@ -132,10 +136,9 @@ def _add_training(tree: _Tree) -> None:
     for name in _OPTIMIZERS.split():
         tree.add(f"torch.optim.{name}", tg.optim)
     checks = dict(gradcheck=testing.gradcheck, gradgradcheck=testing.gradgradcheck)
-    once = refuse("torch.autograd.function.once_differentiable", "write backward in differentiable ops")
     tree.add("torch.autograd", tg.autograd, **checks, Variable=extras.Variable)
     tree.add("torch.autograd.variable", Variable=extras.Variable)
-    tree.add("torch.autograd.function", function, once_differentiable=once)
+    tree.add("torch.autograd.function", function)
     tree.add("torch.autograd.functional", functional)
     tree.add("torch.autograd.graph", graph, saved_tensors_hooks=mode.saved_tensors_hooks)
     tree.add("torch.autograd.gradcheck", **checks)

@@ -75,7 +75,7 @@ class SqueezeExcitation(nn.Module):
     def forward(self, input: Tensor) -> Tensor:
         """The channels, weighted."""
         scale = self.fc2(self.activation(self.fc1(self.avgpool(input))))
-        return self.scale_activation(scale) * input  # type: ignore[no-any-return]  # a Tensor
+        return self.scale_activation(scale) * input
 
 
 class StochasticDepth(nn.Module):
@@ -92,7 +92,7 @@ class StochasticDepth(nn.Module):
             return input
         sides = [input.shape[0] if self.mode == "row" else 1] + [1] * (input.ndim - 1)
         noise: Any = input.new_empty(sides).bernoulli_(1.0 - self.p)
-        return input * (noise / (1.0 - self.p) if self.p < 1.0 else noise)  # type: ignore[no-any-return]  # a Tensor
+        return input * (noise / (1.0 - self.p) if self.p < 1.0 else noise)
 
 
 def to_tensor(pic: Any) -> Tensor:

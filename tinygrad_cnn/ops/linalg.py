@@ -20,20 +20,20 @@ from tinygrad_cnn.ops.vector_norm import vector_norm
 __all__ = ["matrix_norm", "norm", "svdvals", "vector_norm"]
 
 
-def norm(A: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def norm(input: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """A vector norm along one dimension (or, without ``ord``, of all elements), a matrix norm over two.
 
     >>> import tinygrad_cnn as tg
     >>> tg.linalg.norm(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), ord=1)
     tensor(6.)
     """
-    ndim = require_tensor(A, "linalg.norm", "A").ndim
+    ndim = require_tensor(input, "linalg.norm", "input").ndim
     if dim is not None:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         if len(dims) not in (1, 2):
             raise ShapeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}")
     elif ord is None:
-        return vector_norm(A, 2, None, keepdim, dtype=dtype)
+        return vector_norm(input, 2, None, keepdim, dtype=dtype)
     else:
         if ndim not in (1, 2):
             raise ShapeError(
@@ -41,12 +41,12 @@ def norm(A: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dt
             )
         dims = tuple(range(ndim))
     if ord is None or (len(dims) == 1 and not isinstance(ord, str)):
-        return vector_norm(A, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
-    return matrix_norm(A, ord, dims, keepdim, dtype=dtype)
+        return vector_norm(input, 2 if ord is None else ord, dims, keepdim, dtype=dtype)
+    return matrix_norm(input, ord, dims, keepdim, dtype=dtype)
 
 
 def matrix_norm(
-    A: Any, ord: Number | str = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
+    input: Any, ord: Number | str = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
     """The norm of the matrices in two dimensions.
 
@@ -57,7 +57,7 @@ def matrix_norm(
     >>> tg.linalg.matrix_norm(tg.tensor([[3.0, 0.0], [0.0, 4.0]]))
     tensor(5.)
     """
-    array = require_tensor(A, "linalg.matrix_norm", "A")
+    array = require_tensor(input, "linalg.matrix_norm", "input")
     if array.dtype.kind != "f":
         raise DTypeError(
             f"linalg.matrix_norm: Expected a floating point tensor as input. Got {DTYPES[array.dtype]}; use .float()"
@@ -70,20 +70,20 @@ def matrix_norm(
     if ord not in ("fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf):
         raise ShapeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if ord == "fro" or rows == columns:
-        return vector_norm(A, 2, dim, keepdim, dtype=dtype)  # refuses the same dimension twice
+        return vector_norm(input, 2, dim, keepdim, dtype=dtype)  # refuses the same dimension twice
     if dtype is not None:
-        A = A.to(as_dtype(dtype))
+        input = input.to(as_dtype(dtype))
     if ord in ("nuc", 2, -2):
-        values = svdvals(movedim(A, (rows, columns), (-2, -1)))
+        values = svdvals(movedim(input, (rows, columns), (-2, -1)))
         found = sum(values, -1) if ord == "nuc" else (_largest if ord == 2 else amin)(values, -1)
         return (
-            reshape(found, [1 if d in (rows, columns) else side for d, side in enumerate(A.shape)])
+            reshape(found, [1 if d in (rows, columns) else side for d, side in enumerate(input.shape)])
             if keepdim
             else found
         )
     if ord in (math.inf, -math.inf):
         rows, columns = columns, rows
-    sums = sum(abs(A), rows, True)
+    sums = sum(abs(input), rows, True)
     result = (_largest if ord in (1, math.inf) else amin)(sums, columns, True)
     return result if keepdim else result.squeeze((rows, columns))
 

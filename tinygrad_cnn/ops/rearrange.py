@@ -79,14 +79,14 @@ def flipud(input: Tensor) -> Tensor:
 
 
 @differentiable(method=True)
-def roll(input: Array, shifts: Dims, dims: Dims = ()) -> Array:
+def roll(input: Array, shifts: Dims, dims: Dims | None = None) -> Array:
     """The elements moved on by ``shifts`` along ``dims``; what leaves at the end comes in at the front."""
-    return np.roll(input, shifts, axis=dims if dims != () else None)
+    return np.roll(input, shifts, axis=None if dims in ((), []) else dims)
 
 
 @roll.check
-def _(input: Array, shifts: Dims, dims: Dims) -> None:
-    moves, along = as_shape(shifts, "roll"), as_shape(dims, "roll")
+def _(input: Array, shifts: Dims, dims: Dims | None) -> None:
+    moves, along = as_shape(shifts, "roll"), as_shape(() if dims is None else dims, "roll")
     if not moves:
         raise GraphError("roll: `shifts` required")
     if len(along) != len(moves) and (along or len(moves) > 1):
@@ -101,13 +101,13 @@ roll.gradients(input=lambda g, shifts, dims: roll(g, tuple(-s for s in as_shape(
 @roll.samples
 def _(draw: Any) -> dict[str, Any]:
     shape, shift = draw.shape(min_dims=2), draw.integer(-5, 5)
-    shifts, dims = draw.choice([(shift, 0), (shift, ()), ((shift, 1), (0, -1)), ((shift,), (1,))])
+    shifts, dims = draw.choice([(shift, 0), (shift, None), ((shift, 1), (0, -1)), ((shift,), (1,))])
     return dict(input=draw.array(shape), shifts=shifts, dims=dims)
 
 
 @roll.reference
-def _(input: Array, shifts: Dims, dims: Dims) -> Array:
-    if dims == ():
+def _(input: Array, shifts: Dims, dims: Dims | None) -> Array:
+    if dims is None:
         flat = input.ravel()
         return np.array([flat[(i - np.sum(shifts)) % len(flat)] for i in range(len(flat))]).reshape(input.shape)
     for shift, dim in zip(np.atleast_1d(shifts), np.atleast_1d(dims), strict=True):
@@ -283,12 +283,15 @@ fold_dim.samples(_fold_sample)
 
 
 # ------------------------------------------------------------------------------------------------- grids
-def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
-    """The coordinates of the grid that vectors span, one tensor a vector; "xy" exchanges the first two dimensions."""
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """The coordinates of the grid that vectors span, one tensor a vector.
+
+    ``indexing`` "ij" (which None means) has the first vector along the first dimension, "xy" along the second.
+    """
     vectors = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else list(tensors)
     if not vectors:
         raise GraphError("meshgrid expects a non-empty TensorList")
-    if indexing not in ("ij", "xy"):
+    if indexing not in (None, "ij", "xy"):
         raise GraphError(f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
     if any(not isinstance(v, Tensor) for v in vectors):
         raise ArgumentTypeError("meshgrid: expected Tensors")
