@@ -173,7 +173,7 @@ DIFFERENCES = {
     "arange": _INTEGERS,
     "linspace": _INTEGERS,
     "logspace": _INTEGERS,
-    "meshgrid": "`indexing` is 'ij' by default, which PyTorch's None means after a warning.",
+    "meshgrid": "Without `indexing` it is 'ij' as in PyTorch, without PyTorch's warning.",
     "dtype": "Its instances are the dtypes of this table; PyTorch's class can't be called, this one isn't for calling.",
     "get_rng_state": "The state is that of NumPy's generator: uint8 as in PyTorch, of another length.",
     "set_rng_state": "Takes states of this library's generator, not PyTorch's.",
@@ -257,7 +257,7 @@ DIFFERENCES = {
 
 # Of those, the names whose parameters or defaults differ too.
 OTHER_SIGNATURES = {
-    *("dtype", "no_grad", "enable_grad", "meshgrid", "save", "load", "unique"),
+    *("dtype", "no_grad", "enable_grad", "save", "load", "unique"),
     *("autograd.backward", "autograd.gradcheck", "autograd.gradgradcheck"),
     *("utils.checkpoint.checkpoint", "nn.Module.forward", "utils.data.random_split"),
 }

@@ -12,9 +12,9 @@ from tests.parity.compare import torch
 from tests.parity.surface import DIFFERENCES, NAMES, OTHER_SIGNATURES, PAGE, page, qualified_names
 
 NOT_HERE = {"out", "layout", "pin_memory", "memory_format"}  # of every name, see surface.EVERYWHERE
-# Built-ins whose docstring doesn't say what they accept: broadcast_to's parameter is size, linalg.norm's A, squeeze
-# documents types, and correction=None means 1.
-MISDOCUMENTED = {"broadcast_to", "linalg.norm", "squeeze", "std", "var", "var_mean"}
+# Built-ins whose docstring doesn't say what they accept: broadcast_to's parameter is size, squeeze documents types,
+# and correction=None means 1.
+MISDOCUMENTED = {"broadcast_to", "squeeze", "std", "var", "var_mean"}
 SURFACE = [name for section in NAMES for name in qualified_names(section)]
 
 for module in ("utils.checkpoint", "utils.data", "optim.swa_utils", "autograd.graph"):
