@@ -121,6 +121,7 @@ EVERYWHERE = (
     "The random generator is another one, so a seed gives other numbers than in PyTorch, from the same distributions.",
     "Writing in place to a recorded tensor rebinds it to a new value instead of overwriting what backward needs, so "
     "some programs that PyTorch refuses in `backward()` work, and give the right gradient.",
+    "A layer of `torch.nn` differs where its function in `torch.nn.functional` does.",
     "Where a function is composed of others, `grad_fn` prints the name of the last of them.",
     "Memory may be laid out in another way: elementwise results of transposed tensors report as contiguous, and a "
     "`memory_format` changes no strides.",
@@ -207,7 +208,8 @@ DIFFERENCES = {
     **_each("eq ne lt le gt ge __eq__ __ne__ __lt__ __le__ __gt__ __ge__", _BYTES, "Tensor."),
     "lerp": "Accepts a number as `end` as well.",
     "Tensor.lerp": "Accepts a number as `end` as well.",
-    "Tensor.masked_fill_": "On an expanded tensor it raises, as other writes to one do; PyTorch warns or writes.",
+    "Tensor.masked_fill_": "On an expanded tensor it raises, as other writes to one do; PyTorch writes.",
+    "Tensor.__setitem__": "With a mask on an expanded tensor it raises, as other writes to one do; PyTorch writes.",
     "Tensor.contiguous": "`memory_format` is accepted, and changes no strides.",
     "Tensor.cuda": "Raises a RuntimeError; PyTorch without a GPU raises an AssertionError.",
     "Tensor._version": "Starts again at 0 after an in-place change of a recorded tensor, which is rebound.",
@@ -239,7 +241,7 @@ DIFFERENCES = {
     "nn.functional.upsample": "5-D inputs, and linear or cubic modes on uint8 are refused.",
     "nn.Upsample": "5-D inputs, and linear or cubic modes on uint8 are refused.",
     "nn.functional.grid_sample": "5-D inputs are refused; a composition: `grad_fn` prints another name.",
-    "nn.functional.cross_entropy": "With `label_smoothing` a composition: `grad_fn` prints another name.",
+    "nn.functional.cross_entropy": "With probabilities as targets a composition: `grad_fn` prints another name.",
     "nn.functional.elu": _NAN,
     "nn.functional.celu": _NAN + " `grad_fn` prints the name of elu's.",
     "nn.functional.selu": _NAN,
