@@ -130,7 +130,7 @@ EVERYWHERE = (
 
 _NODE = "A composition: `grad_fn` prints another name."
 _TIES = "Which of several equal values is named can differ."
-_INTEGERS = "With an integer dtype, fractional bounds are rounded in another order."
+_INTEGERS = "With an integer dtype, the numbers are truncated at the end; PyTorch truncates fractional arguments first."
 _STABLE = "Always stable, so the order of equal values can differ from PyTorch's unstable order."
 _REMAINDER = "Has a gradient for number and tensor as well, where PyTorch has none."
 _FLOOR = "Its gradient is 0, and `grad_fn` prints another name; PyTorch raises in backward."
@@ -172,7 +172,7 @@ DIFFERENCES = {
     ),
     # torch and Tensor
     "arange": _INTEGERS,
-    "linspace": _INTEGERS,
+    "linspace": "With an integer dtype and fractional bounds, numbers in between can differ by one.",
     "logspace": _INTEGERS,
     "meshgrid": "Without `indexing` it is 'ij' as in PyTorch, without PyTorch's warning.",
     "dtype": "Its instances are the dtypes of this table; PyTorch's class can't be called, this one isn't for calling.",

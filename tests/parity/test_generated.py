@@ -21,25 +21,18 @@ RANDOM = {
 }
 
 VOLUMES = "three-dimensional images are outside this library"
-SINGULAR = "norms of singular values are not supported"
 TIES = "which of equal values an unstable selection names is not defined"
 
 # What differs, and why, by op: parts of the failure's text. Anything else that differs fails the test.
 DIFFERS = {
-    "arange": {"dtype=torch.int64": "PyTorch rounds fractional bounds of integer ranges to integers first"},
     "argsort": {"bool[8000]": TIES},
     "kthvalue": {"int64[": TIES},
-    "linalg.matrix_norm": {"needs singular values": SINGULAR},
-    "linalg.norm": {"needs singular values": SINGULAR},
-    "linspace": {"dtype=torch.int64": "integers in between are rounded in another order"},
-    "logspace": {"dtype=torch.int64": "PyTorch rounds the exponent's bounds to integers first"},
     "mode": {"[3000]": TIES},
     "nn.functional.grid_sample": {"float64[2, 3, 5, 5, 5]": VOLUMES, "expected input (N, C, H, W)": VOLUMES},
     "nn.functional.interpolate": {"UnsupportedError: interpolate: expected (N, C, L)": VOLUMES},
     "nn.functional.layer_norm": {"ACTUAL: array([0.]": "the exact gradient is 0; PyTorch's is rounding noise"},
     "nn.functional.pad": {"torch.bool": "circular padding of booleans is refused"},
     "nn.functional.upsample_nearest": {"UnsupportedError: interpolate: expected (N, C, L)": VOLUMES},
-    "norm": {"needs singular values": SINGULAR},
     "normal": {"ArgumentTypeError: normal()": "the sample is for the method normal_, which has another signature"},
     "sgn": {"ZeroTensor": "PyTorch's gradient can't be read as an array"},
     "sort": {"bool[8000]": TIES},
