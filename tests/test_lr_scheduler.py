@@ -10,8 +10,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.errors import ArgumentError, GraphError, StateError, TinygradError, UnsupportedError
-from tinygrad_cnn.optim import lr_scheduler as S
-from tinygrad_cnn.optim import swa_utils
+from tinygrad_cnn.optim import lr_scheduler as S, swa_utils
 
 
 def sgd(lr=1.0, **settings):

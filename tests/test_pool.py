@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.kernels import pool as kernels
-from tinygrad_cnn.kernels import resize
+from tinygrad_cnn.kernels import pool as kernels, resize
 from tinygrad_cnn.ops import pool as ops
 
 F = tg.nn.functional

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import json
-import secrets
+import os
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -243,17 +243,25 @@ class Generator:
 
     def __init__(self, device: object = "cpu") -> None:
         self.device = CPU
+        self._numpy: np.random.Generator | None = None
         self.manual_seed(67280421310721)  # PyTorch's default seed
 
     def manual_seed(self, seed: int) -> Generator:
         """Start again from ``seed``, any integer."""
         self._seed = int(seed)
-        self.numpy = np.random.Generator(np.random.PCG64(abs(self._seed) * 2 + (self._seed < 0)))
+        self._numpy = None
         return self
+
+    @property
+    def numpy(self) -> np.random.Generator:
+        """NumPy's generator, made at the first use: importing ``numpy.random`` takes longer than all of autograd."""
+        if self._numpy is None:
+            self._numpy = np.random.Generator(np.random.PCG64(abs(self._seed) * 2 + (self._seed < 0)))
+        return self._numpy
 
     def seed(self) -> int:
         """Start again from a seed taken from the operating system, and return it."""
-        self.manual_seed(secrets.randbits(63))
+        self.manual_seed(int.from_bytes(os.urandom(8), "big") >> 1)
         return self._seed
 
     def initial_seed(self) -> int:
@@ -280,7 +288,7 @@ class Generator:
     def __deepcopy__(self, memo: dict[int, Any]) -> Generator:
         new = Generator()
         new._seed = self._seed
-        new.numpy = copy.deepcopy(self.numpy)
+        new._numpy = copy.deepcopy(self._numpy)
         return new
 
 

@@ -5,8 +5,7 @@ from collections import Counter, OrderedDict
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import tinygrad_cnn as tg
 from tests.parity.compare import torch

@@ -13,8 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Generator, Size, device, dtype
 from tinygrad_cnn.compat import cuda, extras, jit, system, vision
 from tinygrad_cnn.compat.facade import Bag, Facade, missing_class, missing_layer, no, nothing, refuse, same
-from tinygrad_cnn.data import dataset as data_dataset
-from tinygrad_cnn.data import datasets, loader, sampler, transforms
+from tinygrad_cnn.data import dataset as data_dataset, datasets, loader, sampler, transforms
 from tinygrad_cnn.optim import lr_scheduler, optimizer, swa_utils
 from tinygrad_cnn.utils import checkpoint
 

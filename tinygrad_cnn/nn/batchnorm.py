@@ -9,8 +9,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.errors import ArgumentError
-from tinygrad_cnn.nn import functional as F
-from tinygrad_cnn.nn import init
+from tinygrad_cnn.nn import functional as F, init
 from tinygrad_cnn.nn.lazy import LazyModuleMixin, UninitializedBuffer, UninitializedParameter
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter, new_parameter

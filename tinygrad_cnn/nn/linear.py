@@ -7,8 +7,7 @@ from typing import Any
 
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.errors import ShapeError, check_argument
-from tinygrad_cnn.nn import functional as F
-from tinygrad_cnn.nn import init
+from tinygrad_cnn.nn import functional as F, init
 from tinygrad_cnn.nn.lazy import LazyModuleMixin, UninitializedParameter, check_loaded_size
 from tinygrad_cnn.nn.module import Module
 from tinygrad_cnn.nn.parameter import Parameter, new_parameter

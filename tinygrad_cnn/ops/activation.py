@@ -13,8 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
-from tinygrad_cnn.kernels.select import clip, select
-from tinygrad_cnn.kernels.select import keep as keep_array
+from tinygrad_cnn.kernels.select import clip, keep as keep_array, select
 from tinygrad_cnn.ops._samples import unary
 from tinygrad_cnn.ops.elementwise import choose, keep
 from tinygrad_cnn.ops.random import draw_uniform

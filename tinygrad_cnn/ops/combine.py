@@ -11,8 +11,7 @@ from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
-from tinygrad_cnn.kernels.select import clip as clip_array
-from tinygrad_cnn.kernels.select import keep as keep_array
+from tinygrad_cnn.kernels.select import clip as clip_array, keep as keep_array
 from tinygrad_cnn.ops._samples import binary, offset_integers
 from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul, needs_tensors
 from tinygrad_cnn.ops.unary import exp, log

@@ -13,6 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor, track_view, wrap
 from tinygrad_cnn.backend import (
     Array,
     as_dtype,
+    bool_ as bool8,
     device,
     dtype,
     float16,
@@ -24,7 +25,6 @@ from tinygrad_cnn.backend import (
     int64,
     uint8,
 )
-from tinygrad_cnn.backend import bool_ as bool8
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops.layout import shown
 

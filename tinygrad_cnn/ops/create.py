@@ -13,8 +13,7 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, wrap
-from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, get_default_dtype
-from tinygrad_cnn.backend import device as Device
+from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, device as Device, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
 
 __all__ = [

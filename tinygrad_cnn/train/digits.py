@@ -7,8 +7,7 @@ from typing import Any
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.data import TensorDataset
 from tinygrad_cnn.models import get_model, model_info
-from tinygrad_cnn.nn import Module
-from tinygrad_cnn.nn import functional as F
+from tinygrad_cnn.nn import Module, functional as F
 from tinygrad_cnn.ops.elementwise import where
 
 __all__ = ["dataset_for_digits", "model_for_digits"]

@@ -16,8 +16,7 @@ from tinygrad_cnn.ops.activation import gelu, hardshrink, logsigmoid, prelu, sig
 from tinygrad_cnn.ops.inplace import assign
 from tinygrad_cnn.ops.join import chunk
 from tinygrad_cnn.ops.random import draw_uniform
-from tinygrad_cnn.ops.softmax import log_softmax as log_softmax_op
-from tinygrad_cnn.ops.softmax import softmax as softmax_op
+from tinygrad_cnn.ops.softmax import log_softmax as log_softmax_op, softmax as softmax_op
 
 __all__ = [
     "celu",

@@ -10,8 +10,7 @@ from tinygrad_cnn.autograd.mode import no_grad
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import promote
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
-from tinygrad_cnn.ops import elementwise_loss as elementwise
-from tinygrad_cnn.ops import loss as ops
+from tinygrad_cnn.ops import elementwise_loss as elementwise, loss as ops
 from tinygrad_cnn.ops.shape import broadcast_tensors
 from tinygrad_cnn.ops.softmax import log_softmax
 
