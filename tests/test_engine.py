@@ -1,6 +1,7 @@
 """The engine: recording, backward, what is kept and for how long."""
 
 import gc
+import resource
 import subprocess
 import sys
 import threading
@@ -507,3 +508,29 @@ def test_numpy_warnings_are_left_alone():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "warned"
+
+
+def test_a_thousand_training_steps_do_not_grow_memory_without_the_cycle_collector():
+    tg.manual_seed(0)
+    nn = tg.nn
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    model.append(nn.Dropout(0.2)).append(nn.Linear(8, 3))
+    optimizer = tg.optim.Adam(model.parameters())
+    x, labels = tg.rand(2, 1, 6, 6), tg.tensor([0, 2])
+
+    def steps(count):
+        for _ in range(count):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), labels).backward()
+            optimizer.step()
+        return sys.getallocatedblocks(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    gc.collect()
+    gc.disable()
+    try:
+        blocks, peak = steps(2500)  # the interpreter's free lists, of 2,000 tuples a size, fill up first
+        blocks_later, peak_later = steps(1000)
+    finally:
+        gc.enable()
+    assert blocks_later - blocks < 500, "half an object a step would be kept"
+    assert peak_later - peak < 1024, "KB"

@@ -12,7 +12,7 @@ DATA = [
     [np.float32(1)], [np.int32(3)], [np.int64(1), 2.0], [np.float32(1), 2.0], [np.float64(1), np.float32(2)],
     [np.array([1.0, 2.0])], [np.array([1.0]), np.array([2.0])], np.arange(3), np.ones((2, 0), np.float16),
     np.array(5, np.uint8), [float("nan"), 1], [[1, 2], [3]], [[1, 2], 3], [1, [2]], [[[1]], [2]], "a", ["a"], [["a"]],
-    None, [None], [1, None], {1}, {1: 2}, 2**63, [2**70], np.array(["a"]), object(), [object()], b"a",
+    None, [None], [1, None], {1}, {1: 2}, 2**63, [2**70], np.array(["a"]), NotImplemented, [NotImplemented], b"a",
 ]  # fmt: skip
 
 
