@@ -35,7 +35,16 @@ def quiet_runner() -> Callable[..., Any]:
     """
     context = contextvars.copy_context()
     context.run(np.seterr, all="ignore")
-    return context.run  # not re-entrant: kernels, which call no op on Tensors, run in it
+
+    def run(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        try:
+            return context.run(function, *args, **kwargs)
+        except RuntimeError as error:
+            if not str(error).startswith("cannot enter context"):
+                raise
+            return function(*args, **kwargs)  # a forward that calls ops on Tensors itself: we are inside already
+
+    return run
 
 
 # ---------------------------------------------------------------------------------------------- dtypes

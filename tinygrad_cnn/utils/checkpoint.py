@@ -20,12 +20,14 @@ def checkpoint(
     determinism_check: str = "default",
     preserve_rng_state: bool = True,
     debug: bool = False,
+    early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
     """Run ``function(*args)`` without keeping what backward needs of it; backward runs it again.
 
     ``preserve_rng_state`` gives the second run the random numbers of the first (for dropout). Whatever
-    ``use_reentrant`` says, the non-reentrant way is taken, which supports all that the other does.
+    ``use_reentrant`` says, the non-reentrant way is taken, which supports all that the other does; and whatever
+    ``early_stop`` says, the second run goes to the end, which changes no number.
 
     >>> import tinygrad_cnn as tg
     >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
