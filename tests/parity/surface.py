@@ -219,7 +219,7 @@ DIFFERENCES = {
     "autograd.gradgradcheck": _CHECK,
     "autograd.functional.jacobian": "`strategy='forward-mode'` raises: there is reverse mode alone.",
     "autograd.functional.hessian": "`outer_jacobian_strategy='forward-mode'` raises: there is reverse mode alone.",
-    "utils.checkpoint.checkpoint": "Always the non-reentrant way; whatever `early_stop` says, the second run goes to the end.",
+    "utils.checkpoint.checkpoint": "Always the non-reentrant way; `early_stop` or not, the second run goes to the end.",
     # nn
     "nn.Module.cuda": "Raises a RuntimeError; PyTorch without a GPU raises an AssertionError.",
     "nn.Module.register_backward_hook": "It is the full hook: PyTorch's deprecated one sees the last op alone.",
