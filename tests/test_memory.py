@@ -9,7 +9,7 @@ import pytest
 CODE = """
 import resource
 import numpy as np
-import tinygrad_cnn  # noqa: F401
+import tinygrad_cnn
 
 def step():
     [np.ones(1 << 20) for _ in range(8)]  # 64 MB, all freed at the end
