@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from typing import Any
 
 import numpy as np
@@ -71,12 +70,16 @@ deviation.samples(_sample)
 
 @variance.reference
 def _(input: Array, dim: Dims, keepdim: bool, correction: Number) -> Array:
+    import statistics  # for this definition alone: it takes longer to import than the rest of the file
+
     by_rule = statistics.variance if correction else statistics.pvariance
     return reduce_by_loop(input, dim, keepdim, lambda values: by_rule(list(map(float, values))))
 
 
 @deviation.reference
 def _(input: Array, dim: Dims, keepdim: bool, correction: Number) -> Array:
+    import statistics  # as above
+
     by_rule = statistics.stdev if correction else statistics.pstdev
     return reduce_by_loop(input, dim, keepdim, lambda values: by_rule(list(map(float, values))))
 
