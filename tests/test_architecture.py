@@ -17,7 +17,7 @@ ALLOWED = {
     "errors": set(),
     "backend": {"errors"},
     "kernels": {"errors", "backend"},
-    "autograd": {"errors", "backend"},
+    "autograd": {"errors", "backend", "kernels"},
     "ops": {"errors", "backend", "kernels", "autograd"},
     "nn": {"errors", "backend", "kernels", "autograd", "ops"},
     "optim": {"errors", "backend", "kernels", "autograd", "ops", "nn"},

@@ -1,13 +1,30 @@
-"""How many threads the kernels use: for now those of the BLAS library behind NumPy."""
+"""Threads for the kernels: a few workers that wait for shares of a batch, and BLAS kept to one thread meanwhile.
+
+NumPy lets go of the interpreter while it copies, computes or multiplies, so two Python threads are two cores, as long
+as each makes few, long calls into memory that was allocated before. The thread that calls takes the first share
+itself, and waking a worker costs about ten microseconds; a pool of ``concurrent.futures`` costs five times that.
+
+BLAS libraries have threads of their own. They don't help narrow products, and they wait busily for the next one, on
+the very cores that the other kernels need; so products run in ``one_blas_thread``, and are split over our threads.
+
+How work is split depends on the number of threads alone, never on who is busy, so a run repeats bit for bit.
+"""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
 
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError
 
-_limit: Any = None
+T = TypeVar("T")
+R = TypeVar("R")
+
+LEAST_SHARE = 1 << 18  # bytes to go through (or sixteen times as many multiplications) that pay for waking a thread
 _threads: int | None = None
 
 
@@ -18,20 +35,190 @@ def _available() -> int:
 
 def get_num_threads() -> int:
     """The number of threads that kernels use: all cores, unless ``set_num_threads`` changed it."""
-    return _threads or _available()
+    global _threads
+    if _threads is None:
+        _threads = _available()
+    return _threads
 
 
 def set_num_threads(threads: int) -> None:
-    """Let kernels use ``threads`` threads.
+    """Let kernels use ``threads`` threads. BLAS libraries keep what they have for code outside of this library.
+
+    Results differ between numbers of threads by rounding alone, and repeat bit for bit with the same number.
 
     >>> set_num_threads(get_num_threads())
     """
-    global _limit, _threads
+    global _threads
     if not isinstance(threads, int) or isinstance(threads, bool):
         raise ArgumentTypeError(f"set_num_threads: expected an int, got {type(threads).__name__}")
     if threads < 1:
         raise ArgumentError(f"set_num_threads: expected a positive number of threads, got {threads}")
-    from threadpoolctl import threadpool_limits
-
-    _limit = threadpool_limits(limits=threads, user_api="blas")  # without a known BLAS this does nothing
     _threads = threads
+
+
+# -------------------------------------------------------------------------------------- sharing work out
+def shares(count: int, cost: float) -> list[slice]:
+    """Cut ``range(count)`` into a slice a thread; fewer where ``cost``, in bytes gone through, is too small for that.
+
+    >>> shares(10, cost=100)
+    [slice(0, 10, None)]
+    """
+    parts = max(min(_threads or get_num_threads(), count, int(cost / LEAST_SHARE)), 1)
+    return _cut(count, parts)
+
+
+def _cut(count: int, parts: int) -> list[slice]:
+    return [slice(count * i // parts, count * (i + 1) // parts) for i in range(parts)]
+
+
+def regions(images: int, rows: int, cost: float, step: int = 1) -> list[tuple[slice, slice]]:
+    """Cut a batch into as many parts as ``shares`` would: some of the images, or some rows of every image.
+
+    Rows are cut where there are too few images for even shares, at multiples of ``step``.
+    """
+    parts = len(shares(images * rows, cost))
+    if images % parts == 0 or images >= 8 * parts:
+        return [(part, slice(0, rows)) for part in _cut(images, parts)]
+    bands = _cut(-(-rows // step), min(parts, -(-rows // step)))
+    return [(slice(0, images), slice(band.start * step, min(band.stop * step, rows))) for band in bands]
+
+
+def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """``[task(item) for item in items]``, each in a thread of its own where there are workers free.
+
+    The workers serve one caller at a time: another, or a task that calls again, does its items one after another.
+    """
+    if len(items) == 1 or not _workers_free.acquire(blocking=False):
+        return [task(item) for item in items]
+    try:
+        while len(_workers) < len(items) - 1:
+            _workers.append(_Worker())
+        started: list[_Worker] = []
+        try:
+            for worker, item in zip(_workers, items[1:], strict=False):
+                started.append(worker.start(task, item))
+            results = [task(items[0])]
+        finally:
+            _wait_for(started)
+        return results + [worker.take_result() for worker in started]
+    finally:
+        _workers_free.release()
+
+
+class _Worker:
+    """A thread that runs one task at a time. It holds nothing between two of them."""
+
+    def __init__(self) -> None:
+        self.go, self.done = threading.Lock(), threading.Lock()
+        self.go.acquire()
+        self.done.acquire()
+        self.task: Callable[[Any], Any] | None = None
+        self.item: Any = None
+        self.result: Any = None
+        self.error: BaseException | None = None
+        threading.Thread(target=self._serve, name="tinygrad_cnn", daemon=True).start()
+
+    def start(self, task: Callable[[Any], Any], item: Any) -> _Worker:
+        self.task, self.item = task, item
+        self.go.release()
+        return self
+
+    def take_result(self) -> Any:
+        result, error = self.result, self.error
+        self.result = self.error = None
+        if error is not None:
+            raise error
+        return result
+
+    def _serve(self) -> None:
+        with np.errstate(all="ignore"):  # inf and nan are values, as in the thread that called
+            while True:
+                self.go.acquire()
+                try:
+                    assert self.task is not None
+                    self.result = self.task(self.item)
+                except BaseException as error:
+                    self.error = error
+                self.task = self.item = None
+                self.done.release()
+
+
+def _wait_for(workers: Iterable[_Worker]) -> None:
+    """Wait until all are done, through an interrupt too: they write to memory that the caller will free."""
+    interrupt: BaseException | None = None
+    for worker in workers:
+        while True:
+            try:
+                worker.done.acquire()
+                break
+            except KeyboardInterrupt as error:
+                interrupt = error
+    if interrupt is not None:
+        raise interrupt
+
+
+# ------------------------------------------------------------------------------------------ BLAS's threads
+class _Blas:
+    """The BLAS libraries that NumPy has loaded, and how many of our products are running in them."""
+
+    def __init__(self) -> None:
+        from threadpoolctl import ThreadpoolController
+
+        self.lock = threading.Lock()
+        self.users = 0
+        self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers  # may be none that it knows
+        self.before: list[int] = []
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.users += 1
+            if self.users == 1:
+                self.before = [library.get_num_threads() or 1 for library in self.libraries]
+                for library, count in zip(self.libraries, self.before, strict=True):
+                    if count != 1:
+                        _set_threads(library, 1)
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if self.users == 0:
+                for library, count in zip(self.libraries, self.before, strict=True):
+                    if count != 1:
+                        _set_threads(library, count)
+
+
+def _set_threads(library: Any, count: int) -> None:
+    if hasattr(library, "clear_controlling_thread"):  # else only the first thread that asks is heard
+        library.clear_controlling_thread(force=True)
+    library.set_num_threads(count)
+
+
+_blas: _Blas | None = None
+
+
+def one_blas_thread() -> _Blas:
+    """A context in which products use the thread that calls them, and no other; after it BLAS has its threads back.
+
+    Where threadpoolctl doesn't know the BLAS library, nothing changes but the speed.
+    """
+    global _blas
+    if _blas is None:
+        _blas = _Blas()
+    return _blas
+
+
+def _start_anew() -> None:
+    """In a forked child there are no workers, and nobody holds a lock."""
+    global _workers, _workers_free
+    _workers, _workers_free = [], threading.Lock()
+    if _blas is not None:
+        _blas.lock = threading.Lock()
+        if _blas.users:
+            _blas.users = 1
+            _blas.__exit__()
+
+
+_workers: list[_Worker] = []
+_workers_free = threading.Lock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
