@@ -26,6 +26,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from tinygrad_cnn.autograd.declaration import REQUIRED, Declaration
 from tinygrad_cnn.autograd.graph import Edge, Metadata
 from tinygrad_cnn.autograd.methods import (
     NUMPY_NAMES,
@@ -34,7 +35,7 @@ from tinygrad_cnn.autograd.methods import (
     tensor_method,
 )
 from tinygrad_cnn.autograd.mode import mode
-from tinygrad_cnn.autograd.record import OUT, RESIDUAL, SHAPE, VALUE, FusedRule, OpNode, Plan, Slot
+from tinygrad_cnn.autograd.record import VALUE, OpNode, Plan, Slot
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, track_view, wrap
 from tinygrad_cnn.backend import as_floating, promote
 from tinygrad_cnn.errors import (
@@ -46,116 +47,22 @@ from tinygrad_cnn.errors import (
     TinygradError,
 )
 
-_REQUIRED: Any = object()
 _registry: dict[str, Op] = {}
 registry: Mapping[str, Op] = MappingProxyType(_registry)  # every declared op, by name
 
 
-class Op:
+class Op(Declaration):
     """A registered operation. Called with Tensors it checks, runs and records; with arrays it just runs."""
 
     takes_numbers = False  # whether it may be called without any Tensor, as add and mul may
 
-    def __init__(
-        self,
-        forward: Callable[..., Any],
-        *,
-        name: str | None = None,
-        differentiable: bool = True,
-        elementwise: str | None = None,
-        view: bool = False,
-        residuals: Sequence[str] = (),
-        outputs: int | str = 1,
-        grad_name: str | Callable[[Any], str] | None = None,
-    ) -> None:
-        self.forward = forward
-        self.name = name or forward.__name__.rstrip("_")
-        self.__name__ = self.__qualname__ = self.name
-        self.__doc__ = forward.__doc__
-        self.__module__ = forward.__module__
-        self.__wrapped__ = forward
-        self.is_differentiable = differentiable
-        self.elementwise = elementwise
-        self.view = view
-        self.residuals = tuple(residuals)
-        self.outputs = outputs
-        self.grad_name = grad_name or "".join(part.capitalize() for part in self.name.split("_")) + "Backward0"
-        self._read_signature()
-        self._named_by = self._index[next(iter(inspect.signature(grad_name).parameters))] if callable(grad_name) else -1
-        self.formulas: dict[str, Callable[..., Any]] = {}
-        self._fused: FusedRule | None = None
-        self._composite: Callable[..., Any] | None = None
-        self._check: Callable[..., Any] | None = None
-        self._samples: Callable[..., Any] | None = None
-        self._reference: Callable[..., Any] | None = None
+    def __init__(self, forward: Callable[..., Any], **settings: Any) -> None:
+        super().__init__(forward, **settings)
         self._plans: dict[tuple[bool, ...], Plan] = {}
 
-    def _read_signature(self) -> None:
-        """Inputs are the positional parameters that are annotated ``Array`` or not at all; the rest are settings."""
-        self.signature = inspect.signature(self.forward)
-        parameters = [p for p in self.signature.parameters.values() if p.name != "recording"]
-        self._takes_recording = len(parameters) < len(self.signature.parameters)
-        self.parameters = tuple(p.name for p in parameters)
-        self._index = {p.name: i for i, p in enumerate(parameters)}
-        self._defaults = [_REQUIRED if p.default is p.empty else p.default for p in parameters]
-        self._required = tuple(i for i, default in enumerate(self._defaults) if default is _REQUIRED)
-        self._positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
-        inputs = [
-            (i, "Array | None" in str(p.annotation) or p.default is None, "Sequence" in str(p.annotation))
-            for i, p in enumerate(parameters)
-            if p.kind is not p.KEYWORD_ONLY and (p.annotation is p.empty or "Array" in str(p.annotation))
-        ]
-        self.inputs = tuple(self.parameters[i] for i, _, _ in inputs)
-        self._input_indices = tuple(i for i, _, _ in inputs)
-        self._promoted_indices = tuple(i for i in self._input_indices if "Mask" not in str(parameters[i].annotation))
-        self.variadic = any(many for _, _, many in inputs)
-        if self.variadic and len(inputs) != 1:
-            raise TypeError(f"{self.name}: a sequence of arrays must be the only input")
-
-    # -------------------------------------------------------------------------------- declarations
     def gradients(self, **formulas: Callable[..., Any]) -> None:
-        """Declare a formula for each input: a function of ``g`` and of what it names.
-
-        It may name any argument, ``<argument>_shape``, ``out`` and the op's residuals; only that is kept alive.
-        """
-        for argument, formula in formulas.items():
-            if argument not in self.inputs:
-                raise TypeError(f"{self.name}: gradient for unknown input {argument!r}; inputs are {self.inputs}")
-            for name in inspect.signature(formula).parameters:
-                if name != "g":
-                    self._slot(name)  # raises on a name that means nothing
-        self.formulas.update(formulas)
+        super().gradients(**formulas)
         self._plans.clear()
-
-    def fused_gradients(self, inputs: Sequence[str], rule: Callable[..., Any]) -> None:
-        """Declare one rule on raw arrays for several inputs: it returns a tuple, one gradient an input.
-
-        It may also name ``needs``, a flag an input. ``composite`` must be declared as well.
-        """
-        for name in inspect.signature(rule).parameters:
-            if name not in ("g", "needs"):
-                self._slot(name)
-        self._fused = FusedRule(tuple(inputs), rule, tuple(inspect.signature(rule).parameters))
-
-    def composite(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Declare the same mathematics in simple ops: used under ``create_graph``, and to test the fused rule."""
-        self._composite = function
-        return function
-
-    def check(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Declare the function that raises on arguments which the op can't take. It gets what the op gets."""
-        self._check = function
-        return function
-
-    def samples(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Declare the function that draws valid arguments: ``function(draw) -> {argument: value}``."""
-        self._samples = function
-        return function
-
-    def reference(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Declare a slow, obvious definition on arrays, independent of the kernel."""
-        self._reference = function
-        return function
 
     # ------------------------------------------------------------------------------------- calling
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -202,7 +109,7 @@ class Op:
                 )
             values[index] = value
         for index in self._required:
-            if index >= given and values[index] is _REQUIRED:
+            if index >= given and values[index] is REQUIRED:
                 raise ArgumentTypeError(
                     f"{self.name}() missing argument '{self.parameters[index]}': "
                     f"{self.name}({', '.join(self.parameters)})"
@@ -370,21 +277,6 @@ class Op:
         return kind(f"{self.name}: {error}; got {got}")
 
     # ------------------------------------------------------------------------------------ planning
-    def _slot(self, name: str) -> Slot:
-        """Where a name in a formula is taken from."""
-        if name in self._index:
-            return Slot(VALUE, self._index[name], name)
-        if name == "out":
-            return Slot(OUT, 0, name)
-        if name in self.residuals:
-            return Slot(RESIDUAL, self.residuals.index(name), name)
-        if name.endswith("_shape") and name.removesuffix("_shape") in self._index:
-            return Slot(SHAPE, self._index[name.removesuffix("_shape")], name)
-        raise TypeError(
-            f"{self.name}: a gradient formula names {name!r}, which is no argument, <argument>_shape, 'out' or "
-            f"residual; known: g, out, {', '.join((*self.parameters, *self.residuals))}"
-        )
-
     def _make_plan(self, flags: tuple[bool, ...]) -> Plan:
         slots: list[Slot] = []
 
