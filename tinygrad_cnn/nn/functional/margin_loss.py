@@ -181,7 +181,7 @@ def multi_margin_loss(
         raise ShapeError(f"multi_margin_loss: inconsistent target size {tuple(target.shape)} for {tuple(input.shape)}")
     _check_class_labels("multi_margin_loss", scores, labels, weight)
     own = scores.gather(1, labels.unsqueeze(1))
-    excess = (margin - own + scores).clamp(min=0) ** p
+    excess = (margin - own + scores).relu() ** p
     if weight is not None:
         excess = excess * weight[labels].unsqueeze(1)
     others = labels._array[:, None] != np.arange(scores.shape[1])
@@ -220,7 +220,7 @@ def multilabel_margin_loss(
     picks = np.where(listed, labels, 0)
     wanted = (listed[:, :, None] & (picks[:, :, None] == np.arange(classes))).any(axis=1)
     pairs = listed[:, :, None] & ~wanted[:, None, :]
-    excess = (1 - scores.gather(1, wrap(picks)).unsqueeze(2) + scores.unsqueeze(1)).clamp(min=0)
+    excess = (1 - scores.gather(1, wrap(picks)).unsqueeze(2) + scores.unsqueeze(1)).relu()
     losses = where(wrap(pairs), excess, 0.0).sum((1, 2)) / classes
     return losses.reshape(()) if input.ndim < 2 else reduced(losses, reduction)
 
