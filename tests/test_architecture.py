@@ -23,6 +23,7 @@ ALLOWED = {
     "optim": {"errors", "backend", "kernels", "autograd", "ops", "nn"},
     "data": {"errors", "backend", "autograd", "ops"},
     "serialization": {"errors", "backend", "autograd", "nn"},
+    "profiler": {"errors", "autograd", "nn", "optim"},
     "testing": {"errors", "backend", "autograd", "ops"},
     "utils": {"errors", "backend", "autograd", "data"},
     "models": {"errors", "autograd", "ops", "nn", "serialization", "utils"},
@@ -90,7 +91,7 @@ def public(namespace):
     return [(name, getattr(namespace, name)) for name in names]
 
 
-NAMESPACES = [tg, tg.nn, tg.nn.functional, tg.nn.init, tg.optim, tg.data, tg.autograd, tg.testing, tg.Tensor, tg.linalg]
+NAMESPACES = [tg, tg.nn, tg.nn.functional, tg.nn.init, tg.optim, tg.data, tg.autograd, tg.testing, tg.profiler, tg.Tensor, tg.linalg]
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES, ids=lambda n: n.__name__)

@@ -39,7 +39,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """PyTorch has the checks here too; they live a few rooms above, and are fetched only when they are asked for."""
+    """PyTorch has the checks and the profiler here too; they live above, and are fetched when they are asked for."""
+    if name == "profiler":
+        return importlib.import_module("tinygrad_cnn.profiler")
     if name in ("gradcheck", "gradgradcheck"):
         return getattr(importlib.import_module("tinygrad_cnn.testing"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

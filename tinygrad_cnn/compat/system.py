@@ -1,12 +1,11 @@
-"""The small modules around ``torch``: hub, distributed, profiler, testing, and helpers of ``torch.nn.modules``."""
+"""The small modules around ``torch``: hub, distributed, testing, and helpers of ``torch.nn.modules``."""
 
 from __future__ import annotations
 
 import collections.abc
-import contextlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +56,6 @@ def load_state_dict_from_url(
 def no_process_group(*args: Any, **kwargs: Any) -> Any:
     """Raise as PyTorch does before ``init_process_group``, which can't be called here."""
     raise GraphError("Default process group has not been initialized; there is one process, and no distributed package")
-
-
-# ------------------------------------------------------------------------------------------- profiler
-@contextlib.contextmanager
-def profile(*args: Any, **kwargs: Any) -> Iterator[Any]:
-    """A context in which nothing is measured."""
-    yield None
-
-
-@contextlib.contextmanager
-def record_function(name: str, args: str | None = None) -> Iterator[None]:
-    """A context in which nothing is measured."""
-    yield
 
 
 # -------------------------------------------------------------------------------------------- testing

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import tinygrad_cnn as tg
-from tinygrad_cnn import models, serialization, testing
+from tinygrad_cnn import models, profiler, serialization, testing
 from tinygrad_cnn.autograd import function, functional, graph, mode
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Generator, Size, device, dtype
@@ -143,7 +143,7 @@ def _add_training(tree: _Tree) -> None:
     tree.add("torch.autograd.gradcheck", **checks)
     tree.add("torch.autograd.grad_mode", mode)
     tree.add("torch.autograd.anomaly_mode", mode)
-    tree.add("torch.autograd.profiler", profile=system.profile, record_function=system.record_function)
+    tree.add("torch.autograd.profiler", profiler)
 
 
 def _add_data(tree: _Tree) -> None:
@@ -211,7 +211,7 @@ def _add_system(tree: _Tree) -> None:
     tree.add("torch._C", Generator=Generator, dtype=dtype, device=device, Size=Size)
     tree.add("torch.distributed", **questions, **dict.fromkeys(_COLLECTIVES, system.no_process_group))
     tree["torch.distributed"].__dict__["init_process_group"] = alone
-    tree.add("torch.profiler", profile=system.profile, record_function=system.record_function)
+    tree.add("torch.profiler", profiler)
     tree.add("torch.multiprocessing", multiprocessing, set_sharing_strategy=nothing, spawn=shared)
 
 
