@@ -45,6 +45,11 @@ class Geometry(NamedTuple):
         """Whether the windows are the pixels of an image of this size."""
         return self.kernel == self.stride == (1, 1) and self.offset == (0, 0) and self.out == size
 
+    def band(self, rows: slice) -> Geometry:
+        """The geometry of some rows of the windows alone."""
+        offset = (self.offset[0] - rows.start * self.stride[0], self.offset[1])
+        return self._replace(offset=offset, out=(rows.stop - rows.start, self.out[1]))
+
     def windows(self, canvas: np.ndarray, axes: Pair) -> np.ndarray:
         """Every window of a canvas, as a view: (..., OH, ..., OW, ..., KH, KW)."""
         return sliding_windows(canvas, axes, self.out, self.kernel, self.stride, self.dilation)
@@ -60,9 +65,6 @@ def column_blocks(x: np.ndarray, geometry: Geometry) -> Iterator[tuple[slice, sl
     c = channels // groups
     k = kh * kw * c
     pixels = x.transpose(0, 2, 3, 1)
-    if n and geometry.is_pointwise((x.shape[2], x.shape[3])) and pixels.flags.c_contiguous:
-        yield slice(0, n), slice(0, oh), by_group(pixels, groups)
-        return
     for images, bands in blocks(n, oh, ow * k * groups * x.itemsize):
         count = images.stop - images.start
         if 2 * kw * c <= ow:  # the other order's runs are longer by enough to pay for the change of layout

@@ -1,38 +1,41 @@
-"""Convolutions as matrix products over blocks of columns. Arrays in, arrays out.
+"""Convolutions: which kernel runs, and on which thread. Arrays in, arrays out.
 
 Images come and go as (N,C,H,W); what is made here is a view of channels-last memory (N,H,W,C), in which a row of a
 window is one run of KW*C values. Filters are (F, C/groups, KH, KW).
 
-``correlate``, ``add_outer_products`` and ``scatter`` work on any slice of the batch, and write to memory that their
-caller allocated.
+Each kernel works on any slice of the batch and any rows of the results, and writes to memory that its caller
+allocated, so that the threads share them out. ``choice`` says which kernel suits a shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.kernels import depthwise
+from tinygrad_cnn.kernels import choice, depthwise, winograd
 from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, uncover
+from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 from tinygrad_cnn.kernels.workspace import workspace
 
 
-def _half_in_single(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Compute in float32 what is asked for in float16, for which there are no fast products."""
+def _in_single(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
+    """Compute in float32 what is asked for in float16, for which there are no fast products; BLAS on one thread."""
 
-    def run(first: np.ndarray, *arguments: object) -> np.ndarray:
-        if first.dtype != np.float16:
-            return function(first, *arguments)
-        wide = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in (first, *arguments)]
-        return function(*wide).astype(np.float16)
+    def compute(first: np.ndarray, *arguments: Any) -> np.ndarray:
+        with one_blas_thread():
+            if first.dtype != np.float16:
+                return function(first, *arguments)
+            wide = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in (first, *arguments)]
+            return function(*wide).astype(np.float16)
 
-    return run
+    return compute
 
 
 # ------------------------------------------------------------------------------------- the three products
-@_half_in_single
+@_in_single
 def conv2d(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> np.ndarray:
@@ -40,11 +43,11 @@ def conv2d(
     (n, _, h, wide), (f, _, kh, kw) = x.shape, w.shape
     size = output_sizes((h, wide), (kh, kw), stride, padding, dilation)
     out = np.empty((n, *size, f), x.dtype)
-    correlate(x, filter_matrices(w, groups), bias, Geometry((kh, kw), stride, padding, dilation, size, groups), out)
+    correlate(x, w, bias, Geometry((kh, kw), stride, padding, dilation, size, groups), out)
     return out.transpose(0, 3, 1, 2)
 
 
-@_half_in_single
+@_in_single
 def conv2d_input_grad(
     g: np.ndarray,
     w: np.ndarray,
@@ -62,25 +65,84 @@ def conv2d_input_grad(
     # With stride 1 a pixel's gradient can be read off the upstream: a correlation with the turned filters. That
     # copies f values where scattering adds c, at a fourth of the cost; and depthwise it stays depthwise if f is 1.
     if stride == (1, 1) and (f == 1 or 1 < c >= f / 4):
-        turned = w.reshape(groups, f, c, kh, kw)[..., ::-1, ::-1].swapaxes(1, 2).reshape(groups * c, f, kh, kw)
         offset = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
-        geometry = Geometry((kh, kw), stride, offset, dilation, size, groups)
-        correlate(g, filter_matrices(turned, groups), bias, geometry, out)
+        correlate(g, w, bias, Geometry((kh, kw), stride, offset, dilation, size, groups), out, turned=True)
     else:
         geometry = Geometry((kh, kw), stride, padding, dilation, (oh, ow), groups)
-        scatter(g, filter_matrices(w, groups), bias, geometry, out)
+        filters = filter_matrices(w, groups)
+        kernel = depthwise.scatter if _is_depthwise(geometry, c) else scatter
+
+        def task(images: slice) -> None:
+            kernel(g[images], filters, bias, geometry, out[images])
+
+        run(task, shares(n, _cost(geometry, n, c, f)))
     return out.transpose(0, 3, 1, 2)
 
 
-@_half_in_single
+@_in_single
 def conv2d_weight_grad(
     g: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> np.ndarray:
     """The adjoint of conv2d in the filters: (N,F,OH,OW) and (N,C,H,W) -> (F,C/groups,KH,KW)."""
-    (_, f, oh, ow), c, (kh, kw) = g.shape, x.shape[1] // groups, kernel
-    total = np.zeros((groups, f // groups, kh * kw * c), g.dtype)
-    add_outer_products(g, x, Geometry(kernel, stride, padding, dilation, (oh, ow), groups), total)
+    (n, f, oh, ow), c, (kh, kw) = g.shape, x.shape[1] // groups, kernel
+    geometry = Geometry(kernel, stride, padding, dilation, (oh, ow), groups)
+    way = choice.convolution(geometry, n, c, f // groups, x.dtype)
+    shape = (36, f, c) if way == "winograd" else (groups, f // groups, kh * kw * c)
+    add = {"winograd": winograd.add_outer_products, "depthwise": depthwise.add_outer_products}.get(
+        way, add_outer_products
+    )
+
+    def task(region: tuple[slice, slice]) -> np.ndarray:
+        images, rows = region
+        part = np.zeros(shape, g.dtype)
+        add(g[images, :, rows], x[images], geometry.band(rows), part)
+        return part
+
+    total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // groups), step=4))
+    for other in others:
+        total += other
+    if way == "winograd":
+        return winograd.filter_gradients(total)
     return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
+
+
+def correlate(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    geometry: Geometry,
+    out: np.ndarray,
+    turned: bool = False,
+) -> None:
+    """Write the correlation of the images x (N,C,H,W) with filters to ``out`` (N,OH,OW,F).
+
+    ``turned``: with the filters of the adjoint, turned by 180 degrees and with inputs and outputs exchanged.
+    """
+    n, groups = len(x), geometry.groups
+    c, f = x.shape[1] // groups, out.shape[3] // groups
+    way = choice.convolution(geometry, n, c, f, x.dtype)
+    kernel: Callable[..., None]
+    if way == "winograd":
+        kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
+    else:
+        if turned:
+            w = w.reshape(groups, c, f, *geometry.kernel)[..., ::-1, ::-1].swapaxes(1, 2)
+            w = w.reshape(groups * f, c, *geometry.kernel)
+        filters = filter_matrices(w, groups)
+        kernel = depthwise.correlate if way == "depthwise" else multiply
+
+    def task(region: tuple[slice, slice]) -> None:
+        images, rows = region
+        kernel(x[images], filters, bias, geometry.band(rows), out[images, rows])
+
+    run(task, regions(n, geometry.out[0], _cost(geometry, n, c, f), step=4))
+
+
+def _cost(geometry: Geometry, n: int, c: int, f: int) -> float:
+    """What ``shares`` compares: the bytes of the columns, and the multiplications at sixteen a byte."""
+    (kh, kw), (oh, ow) = geometry.kernel, geometry.out
+    columns = n * oh * ow * kh * kw * c * geometry.groups
+    return columns * (4 + f / 16)
 
 
 def pixel_sum(g: np.ndarray) -> np.ndarray:
@@ -98,33 +160,22 @@ def filter_matrices(w: np.ndarray, groups: int) -> np.ndarray:
     return w.transpose(0, 2, 3, 1).reshape(groups, f // groups, kh * kw * c).transpose(0, 2, 1)
 
 
-def _is_depthwise(filters: np.ndarray, geometry: Geometry) -> bool:
-    return geometry.groups > 1 and filters.shape[1] == geometry.kernel[0] * geometry.kernel[1]
+def _is_depthwise(geometry: Geometry, c: int) -> bool:
+    return geometry.groups > 1 and c == 1
 
 
-def _taps(filters: np.ndarray) -> np.ndarray:
-    """Depthwise filter matrices (C, KH*KW, F/C) as (KH*KW, F)."""
-    return filters.transpose(1, 0, 2).reshape(filters.shape[1], -1)
-
-
-# ------------------------------------------------------------------------------------- over a batch's slice
-def correlate(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
-    """Write the correlation of the images x (N,C,H,W) with filter matrices to ``out`` (N,OH,OW,F)."""
-    if _is_depthwise(filters, geometry):
-        return depthwise.correlate(x, _taps(filters), bias, geometry, out)
+# ------------------------------------------------------------------------------------- over a part of the batch
+def multiply(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+    """Write columns times filter matrices to ``out`` (N,OH,OW,F)."""
     for images, rows, columns in column_blocks(x, geometry):
         block = out[images, rows]
         np.matmul(columns, filters, out=by_group(block, geometry.groups))
         if bias is not None:
             block += bias
-    return None
 
 
 def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
     """Add, for each group, upstream transposed times columns to ``total`` (groups, F/groups, KH*KW*C/groups)."""
-    if geometry.groups > 1 and geometry.groups == x.shape[1]:
-        total += depthwise.weight_grad(g, x, geometry).T.reshape(total.shape)
-        return
     g = g.transpose(0, 2, 3, 1)
     product = workspace("product", total.shape, total.dtype)
     for images, rows, columns in column_blocks(x, geometry):
@@ -134,8 +185,6 @@ def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: 
 
 def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
     """Write to ``out`` (N,H,W,C) what the columns ``g times filters transposed`` add up to, each at its window."""
-    if _is_depthwise(filters, geometry):
-        return depthwise.scatter(g, _taps(filters), bias, geometry, out)
     groups, k, _ = filters.shape
     (kh, kw), (oh, ow), channels = geometry.kernel, geometry.out, out.shape[3]
     c = channels // groups
@@ -167,4 +216,3 @@ def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometr
         uncover(canvas.reshape(n, *geometry.canvas, channels), geometry.offset, out[images])
         if bias is not None:
             out[images] += bias
-    return None

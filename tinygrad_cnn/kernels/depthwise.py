@@ -4,7 +4,7 @@ No matrix product: for each kernel position, the image shifted by it times the f
 all positions in one pass, with an innermost loop over neighbouring values in memory. For stride 1 those are a whole
 row's OW*C values, if the filters are repeated along it, which is two to five times as fast as pixel by pixel.
 
-``taps`` are the filters' values as (KH*KW, F); channel c's filters are the m neighbours c*m ... c*m + m-1 of F.
+Filters come as one matrix a channel, (C, KH*KW, m); channel c's are the m neighbours c*m ... c*m + m-1 of F.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from tinygrad_cnn.kernels.workspace import workspace
 BLOCK_BYTES = 1 << 20  # of results: long enough calls, and little enough to stay in the cache
 
 
-def correlate(x: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+def _taps(filters: np.ndarray) -> np.ndarray:
+    """Filter matrices (C, KH*KW, m) as (KH*KW, F)."""
+    return filters.transpose(1, 0, 2).reshape(filters.shape[1], -1)
+
+
+def correlate(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
     """Write the correlation of the images x (N,C,H,W) to ``out`` (N,OH,OW,F)."""
     (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, out.shape[3]
     repeat = ow if geometry.stride[1] == 1 else 1
-    row_of_taps = np.tile(taps.reshape(kh, kw, f), ow).reshape(kh, kw, ow // repeat, repeat * f)
+    row_of_taps = np.tile(_taps(filters).reshape(kh, kw, f), ow).reshape(kh, kw, ow // repeat, repeat * f)
     for images, bands in blocks(len(x), oh, ow * f * out.itemsize, BLOCK_BYTES):
         windows = _windows(x[images], geometry, f)
         for rows in bands:
@@ -33,23 +38,23 @@ def correlate(x: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry
                 block += bias
 
 
-def weight_grad(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """The sum over all windows of pixel times upstream (N,F,OH,OW), as taps (KH*KW, F)."""
+def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
+    """Add the sum over all windows of pixel times upstream (N,F,OH,OW) to ``total`` (C, m, KH*KW)."""
     (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, g.shape[1]
     g = g.transpose(0, 2, 3, 1)
     repeat = ow if geometry.stride[1] == 1 else 1
-    total = np.zeros((kh, kw, repeat * f), g.dtype)
+    sums = np.zeros((kh, kw, repeat * f), g.dtype)
     for images, bands in blocks(len(x), oh, ow * f * g.itemsize, BLOCK_BYTES):
         windows = _windows(x[images], geometry, f)
         for rows in bands:
             block = g[images, rows]
             runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
-            total += np.einsum("nyxrij,nyxr->ijr", windows[:, rows], runs)
-    return np.asarray(total.reshape(kh * kw, repeat, f).sum(axis=1))
+            sums += np.einsum("nyxrij,nyxr->ijr", windows[:, rows], runs)
+    total += sums.reshape(kh * kw, repeat, f).sum(axis=1).T.reshape(total.shape)
 
 
-def scatter(g: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
-    """Write to ``out`` (N,H,W,C) what upstream times taps adds up to, each at its window: correlate's adjoint."""
+def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+    """Write to ``out`` (N,H,W,C) what upstream times filters adds up to, each at its window: correlate's adjoint."""
     (kh, kw), (oh, ow), c = geometry.kernel, geometry.out, out.shape[3]
     g = g.transpose(0, 2, 3, 1)
     f = g.shape[3]
@@ -59,7 +64,7 @@ def scatter(g: np.ndarray, taps: np.ndarray, bias: np.ndarray | None, geometry: 
         canvas[...] = 0
         windows = geometry.windows(canvas, (1, 2))  # (N, OH, OW, C, KH, KW)
         product = workspace("product", upstream.shape, out.dtype)
-        for position, tap in zip(np.ndindex(kh, kw), taps, strict=True):
+        for position, tap in zip(np.ndindex(kh, kw), _taps(filters), strict=True):
             np.multiply(upstream, tap, out=product)
             each = product if f == c else product.reshape(*upstream.shape[:3], c, f // c).sum(axis=4)
             windows[(..., *position)] += each

@@ -72,15 +72,16 @@ def _cut(count: int, parts: int) -> list[slice]:
 
 
 def regions(images: int, rows: int, cost: float, step: int = 1) -> list[tuple[slice, slice]]:
-    """Cut a batch into as many parts as ``shares`` would: some of the images, or some rows of every image.
+    """Cut a batch into as many parts as ``shares`` would: some of the images, or some rows of one of them.
 
-    Rows are cut where there are too few images for even shares, at multiples of ``step``.
+    Rows are cut where there are fewer images than threads, at multiples of ``step``.
     """
     parts = len(shares(images * rows, cost))
-    if images % parts == 0 or images >= 8 * parts:
+    if images >= parts or not images:
         return [(part, slice(0, rows)) for part in _cut(images, parts)]
-    bands = _cut(-(-rows // step), min(parts, -(-rows // step)))
-    return [(slice(0, images), slice(band.start * step, min(band.stop * step, rows))) for band in bands]
+    steps = -(-rows // step)
+    bands = [slice(b.start * step, min(b.stop * step, rows)) for b in _cut(steps, min(parts // images, steps))]
+    return [(slice(image, image + 1), band) for image in range(images) for band in bands]
 
 
 def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
