@@ -50,6 +50,11 @@ class Geometry(NamedTuple):
         offset = (self.offset[0] - rows.start * self.stride[0], self.offset[1])
         return self._replace(offset=offset, out=(rows.stop - rows.start, self.out[1]))
 
+    def joined(self, count: int) -> Geometry:
+        """The geometry in which ``count`` neighbouring windows are one: a divisor of a row's windows."""
+        (kh, kw), (sh, sw), (oh, ow) = self.kernel, self.stride, self.out
+        return self._replace(kernel=(kh, kw + (count - 1) * sw), stride=(sh, count * sw), out=(oh, ow // count))
+
     def windows(self, canvas: np.ndarray, axes: Pair) -> np.ndarray:
         """Every window of a canvas, as a view: (..., OH, ..., OW, ..., KH, KW)."""
         return sliding_windows(canvas, axes, self.out, self.kernel, self.stride, self.dilation)

@@ -9,6 +9,7 @@ allocated, so that the threads share them out. ``choice`` says which kernel suit
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -62,20 +63,13 @@ def conv2d_input_grad(
     (n, _, oh, ow), (_, c, kh, kw) = g.shape, w.shape
     f = len(w) // groups
     out = np.empty((n, *size, c * groups), g.dtype)
-    # With stride 1 a pixel's gradient can be read off the upstream: a correlation with the turned filters. That
-    # copies f values where scattering adds c, at a fourth of the cost; and depthwise it stays depthwise if f is 1.
-    if stride == (1, 1) and (f == 1 or 1 < c >= f / 4):
-        offset = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
-        correlate(g, w, bias, Geometry((kh, kw), stride, offset, dilation, size, groups), out, turned=True)
+    geometry = Geometry((kh, kw), stride, padding, dilation, (oh, ow), groups)
+    offset = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
+    joined = choice.scattering(geometry, offset, size, c, f)
+    if joined:
+        scatter(g, w, bias, geometry, out, joined)
     else:
-        geometry = Geometry((kh, kw), stride, padding, dilation, (oh, ow), groups)
-        filters = filter_matrices(w, groups)
-        kernel = depthwise.scatter if _is_depthwise(geometry, c) else scatter
-
-        def task(images: slice) -> None:
-            kernel(g[images], filters, bias, geometry, out[images])
-
-        run(task, shares(n, _cost(geometry, n, c, f)))
+        correlate(g, w, bias, Geometry((kh, kw), stride, offset, dilation, size, groups), out, turned=True)
     return out.transpose(0, 3, 1, 2)
 
 
@@ -84,28 +78,11 @@ def conv2d_weight_grad(
     g: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> np.ndarray:
     """The adjoint of conv2d in the filters: (N,F,OH,OW) and (N,C,H,W) -> (F,C/groups,KH,KW)."""
-    (n, f, oh, ow), c, (kh, kw) = g.shape, x.shape[1] // groups, kernel
-    geometry = Geometry(kernel, stride, padding, dilation, (oh, ow), groups)
-    way = choice.convolution(geometry, n, c, f // groups, x.dtype)
-    shape = (36, f, c) if way == "winograd" else (groups, f // groups, kh * kw * c)
-    add = {"winograd": winograd.add_outer_products, "depthwise": depthwise.add_outer_products}.get(
-        way, add_outer_products
-    )
-
-    def task(region: tuple[slice, slice]) -> np.ndarray:
-        images, rows = region
-        part = np.zeros(shape, g.dtype)
-        add(g[images, :, rows], x[images], geometry.band(rows), part)
-        return part
-
-    total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // groups), step=4))
-    for other in others:
-        total += other
-    if way == "winograd":
-        return winograd.filter_gradients(total)
-    return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
+    geometry = Geometry(kernel, stride, padding, dilation, (g.shape[2], g.shape[3]), groups)
+    return outer_products(g.transpose(0, 2, 3, 1), x, geometry)
 
 
+# ---------------------------------------------------------------------------------------- sharing a batch out
 def correlate(
     x: np.ndarray,
     w: np.ndarray,
@@ -118,24 +95,69 @@ def correlate(
 
     ``turned``: with the filters of the adjoint, turned by 180 degrees and with inputs and outputs exchanged.
     """
-    n, groups = len(x), geometry.groups
+    n, groups, (kh, kw) = len(x), geometry.groups, geometry.kernel
     c, f = x.shape[1] // groups, out.shape[3] // groups
     way = choice.convolution(geometry, n, c, f, x.dtype)
-    kernel: Callable[..., None]
     if way == "winograd":
         kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
     else:
         if turned:
-            w = w.reshape(groups, c, f, *geometry.kernel)[..., ::-1, ::-1].swapaxes(1, 2)
-            w = w.reshape(groups * f, c, *geometry.kernel)
-        filters = filter_matrices(w, groups)
-        kernel = depthwise.correlate if way == "depthwise" else multiply
+            w = w.reshape(groups, c, f, kh, kw)[..., ::-1, ::-1].swapaxes(1, 2).reshape(groups * f, c, kh, kw)
+        if way == "columns" and (joined := choice.widening(geometry, c, f)) > 1:
+            w, geometry, out = widen(w, geometry, joined), geometry.joined(joined), join(out, joined)
+            bias = None if bias is None else np.tile(bias, joined)
+        kernel, filters = depthwise.correlate if way == "depthwise" else multiply, filter_matrices(w, groups)
 
     def task(region: tuple[slice, slice]) -> None:
         images, rows = region
         kernel(x[images], filters, bias, geometry.band(rows), out[images, rows])
 
     run(task, regions(n, geometry.out[0], _cost(geometry, n, c, f), step=4))
+
+
+def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The sum over all windows of upstream g (N,OH,OW,F) times the images' pixels: gradients of the filters."""
+    (n, oh, _, f), c, (kh, kw) = g.shape, x.shape[1] // geometry.groups, geometry.kernel
+    way = choice.convolution(geometry, n, c, f // geometry.groups, x.dtype)
+    shape, add = (geometry.groups, f // geometry.groups, kh * kw * c), add_outer_products
+    if way == "winograd":
+        shape, add = (36, f, c), winograd.add_outer_products
+    elif way == "depthwise":
+        add = depthwise.add_outer_products
+    elif (joined := choice.widening(geometry, c, f)) > 1:
+        wide = outer_products(join(np.ascontiguousarray(g), joined), x, geometry.joined(joined))
+        return narrow(wide, geometry, joined)
+
+    def task(region: tuple[slice, slice]) -> np.ndarray:
+        images, rows = region
+        part = np.zeros(shape, g.dtype)
+        add(g[images, rows], x[images], geometry.band(rows), part)
+        return part
+
+    total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // geometry.groups), step=4))
+    for other in others:
+        total += other
+    if way == "winograd":
+        return winograd.filter_gradients(total)
+    return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
+
+
+def scatter(
+    g: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray, joined: int
+) -> None:
+    """Write to ``out`` (N,H,W,C) what the upstream g (N,F,OH,OW) times filters adds up to, each at its window."""
+    n, c, f = len(g), w.shape[1], len(w) // geometry.groups
+    kernel = depthwise.scatter if geometry.groups > 1 and c == 1 else add_at_windows
+    g = g.transpose(0, 2, 3, 1)
+    if joined > 1:
+        g = join(np.ascontiguousarray(g), joined)
+        w, geometry = widen(w, geometry, joined), geometry.joined(joined)
+    filters = filter_matrices(w, geometry.groups)
+
+    def task(images: slice) -> None:
+        kernel(g[images], filters, bias, geometry, out[images])
+
+    run(task, shares(n, _cost(geometry, n, c, f)))
 
 
 def _cost(geometry: Geometry, n: int, c: int, f: int) -> float:
@@ -160,8 +182,31 @@ def filter_matrices(w: np.ndarray, groups: int) -> np.ndarray:
     return w.transpose(0, 2, 3, 1).reshape(groups, f // groups, kh * kw * c).transpose(0, 2, 1)
 
 
-def _is_depthwise(geometry: Geometry, c: int) -> bool:
-    return geometry.groups > 1 and c == 1
+# ------------------------------------------------------------------------------------- several results in a row
+def join(images: np.ndarray, joined: int) -> np.ndarray:
+    """Contiguous images (N,H,W,C) with neighbouring pixels in one: (N, H, W/joined, joined*C)."""
+    n, h, w, c = images.shape
+    return images.reshape(n, h, w // joined, joined * c)
+
+
+def widen(w: np.ndarray, geometry: Geometry, joined: int) -> np.ndarray:
+    """Filters (F,C,KH,KW) repeated at ``joined`` neighbouring windows: (joined*F, C, KH, the width of all)."""
+    f, c, kh, kw = w.shape
+    wide = np.zeros((joined, f, c, kh, geometry.joined(joined).kernel[1]), w.dtype)
+    for copy, left in zip(wide, itertools.count(0, geometry.stride[1]), strict=False):
+        copy[..., left : left + kw] = w
+    return wide.reshape(joined * f, c, kh, -1)
+
+
+def narrow(wide: np.ndarray, geometry: Geometry, joined: int) -> np.ndarray:
+    """The adjoint of ``widen``: the sum of the filters at all places."""
+    copies = wide.reshape(joined, -1, *wide.shape[1:])
+    lefts, kw = range(0, joined * geometry.stride[1], geometry.stride[1]), geometry.kernel[1]
+    first, *others = (copy[..., left : left + kw] for copy, left in zip(copies, lefts, strict=True))
+    total = np.ascontiguousarray(first)
+    for other in others:
+        total += other
+    return total
 
 
 # ------------------------------------------------------------------------------------- over a part of the batch
@@ -176,20 +221,23 @@ def multiply(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geomet
 
 def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
     """Add, for each group, upstream transposed times columns to ``total`` (groups, F/groups, KH*KW*C/groups)."""
-    g = g.transpose(0, 2, 3, 1)
     product = workspace("product", total.shape, total.dtype)
     for images, rows, columns in column_blocks(x, geometry):
         np.matmul(by_group(g[images, rows], geometry.groups).transpose(0, 2, 1), columns, out=product)
         total += product
 
 
-def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+def add_at_windows(
+    g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray
+) -> None:
     """Write to ``out`` (N,H,W,C) what the columns ``g times filters transposed`` add up to, each at its window."""
     groups, k, _ = filters.shape
     (kh, kw), (oh, ow), channels = geometry.kernel, geometry.out, out.shape[3]
     c = channels // groups
     channels_first = c <= ow  # then rows of results are longer than pixels
-    g = g.transpose(0, 2, 3, 1)
+    # A kernel position at a time: within one, windows don't overlap. Those in a row may not overlap at all.
+    apart = ow == 1 or geometry.stride[1] >= kw and geometry.dilation[1] == 1
+    positions = [(i, slice(None)) for i in range(kh)] if apart else list(np.ndindex(kh, kw))
     for images, bands in blocks(len(g), oh, ow * k * groups * g.itemsize):
         n = images.stop - images.start
         if channels_first:
@@ -209,8 +257,8 @@ def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometr
                 columns = workspace("columns", (groups, upstream.shape[1], k), out.dtype)
                 np.matmul(upstream, filters.transpose(0, 2, 1), out=columns)
                 columns = columns.reshape(groups, n, height, ow, kh, kw, c).transpose(0, 4, 5, 1, 2, 3, 6)
-            for i, j in np.ndindex(kh, kw):  # a kernel position at a time: within one, windows don't overlap
-                windows[:, i, j, :, rows] += columns[:, i, j]
+            for i, j in positions:
+                windows[:, i, j, ..., rows, :, :] += columns[:, i, j]
         if channels_first:
             canvas = canvas.transpose(0, 3, 4, 1, 2)
         uncover(canvas.reshape(n, *geometry.canvas, channels), geometry.offset, out[images])

@@ -39,9 +39,8 @@ def correlate(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geome
 
 
 def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
-    """Add the sum over all windows of pixel times upstream (N,F,OH,OW) to ``total`` (C, m, KH*KW)."""
-    (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, g.shape[1]
-    g = g.transpose(0, 2, 3, 1)
+    """Add the sum over all windows of pixel times upstream (N,OH,OW,F) to ``total`` (C, m, KH*KW)."""
+    (kh, kw), (oh, ow), f = geometry.kernel, geometry.out, g.shape[3]
     repeat = ow if geometry.stride[1] == 1 else 1
     sums = np.zeros((kh, kw, repeat * f), g.dtype)
     for images, bands in blocks(len(x), oh, ow * f * g.itemsize, BLOCK_BYTES):
@@ -56,7 +55,6 @@ def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: 
 def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
     """Write to ``out`` (N,H,W,C) what upstream times filters adds up to, each at its window: correlate's adjoint."""
     (kh, kw), (oh, ow), c = geometry.kernel, geometry.out, out.shape[3]
-    g = g.transpose(0, 2, 3, 1)
     f = g.shape[3]
     for images, _ in blocks(len(g), oh, ow * f * g.itemsize, BLOCK_BYTES):
         upstream = g[images]

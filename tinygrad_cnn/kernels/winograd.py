@@ -93,7 +93,7 @@ def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: 
     """Add the products of transformed windows and transformed upstream to ``total`` (36, F, C)."""
     tiles = _tiles(geometry)
     upstream = Geometry((4, 4), (4, 4), (0, 0), (1, 1), tiles.out, 1)
-    pixels, g = x.transpose(0, 2, 3, 1), g.transpose(0, 2, 3, 1)
+    pixels = x.transpose(0, 2, 3, 1)
     product = workspace("product", total.shape, x.dtype)
     widest = max(total.shape[1:])
     for images, bands in blocks(len(x), tiles.out[0], tiles.out[1] * 36 * widest * x.itemsize, BLOCK_BYTES):

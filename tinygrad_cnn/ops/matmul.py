@@ -12,6 +12,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import DTYPES, Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
+from tinygrad_cnn.kernels import product
 from tinygrad_cnn.ops.permute import transpose
 from tinygrad_cnn.ops.shape import broadcast_shapes, reshape, sum_to
 
@@ -44,7 +45,7 @@ def _by(x: Array) -> str:
 @differentiable(method=True)
 def mm(input: Array, mat2: Array) -> Array:
     """The product of two matrices, (N, K) and (K, M) -> (N, M)."""
-    return np.asarray(np.matmul(input, mat2))
+    return product.matmul(input, mat2)
 
 
 @mm.check
@@ -78,7 +79,7 @@ def _mm_reference(input: Array, mat2: Array) -> Array:
 @differentiable(grad_name="BmmBackward0")
 def batched_mm(input: Array, mat2: Array) -> Array:
     """The products of the matrices in the last two dimensions; the dimensions before them are broadcast."""
-    return np.asarray(np.matmul(input, mat2))
+    return product.matmul(input, mat2)
 
 
 @batched_mm.check
@@ -287,7 +288,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 3), tg.ones(4)).shape
     torch.Size([2, 4])
     """
-    out: Array = np.matmul(rows(input), weight.T)
+    out = product.matmul(rows(input), weight.T)
     if bias is not None:
         out += bias
     return out.reshape((*input.shape[:-1], len(weight)))
