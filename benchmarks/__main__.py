@@ -1,105 +1,120 @@
-"""``python -m benchmarks``: this library and its rivals in one run, in turns, each in a process of its own."""
+"""``python -m benchmarks``: this library and others in one run, in turns, each in a process of its own.
+
+Other commands: ``python -m benchmarks noise``, ``scaling``, ``mnist`` (each with ``--help``).
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
-import statistics
-import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+from benchmarks import machine, peers, report
+from benchmarks.contest import OURS, contest
 from benchmarks.workloads import WORKLOADS
 
-
-class Contestant:
-    """A worker process that does steps on request."""
-
-    def __init__(self, library: str, workload: str, threads: int) -> None:
-        self.library = library
-        self.seconds: list[float] = []
-        self.peak_mb = 0.0
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", library, workload, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        if self.process.stdout.readline().strip() != "ready":
-            raise RuntimeError(f"{library}: the worker for {workload} did not start")
-
-    def run(self, steps: int, counted: bool = True) -> None:
-        """Do ``steps`` steps."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{steps}\n")
-        self.process.stdin.flush()
-        report = json.loads(self.process.stdout.readline())
-        self.peak_mb = report["peak_mb"]
-        if counted:
-            self.seconds += report["seconds"]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+COMMANDS = ("noise", "scaling", "mnist")
 
 
-def measure(workload: str, libraries: list[str], threads: int, rounds: int, steps: int) -> list[dict[str, Any]]:
-    """The median step of each library, over ``rounds`` turns of ``steps`` steps."""
-    contestants = [Contestant(library, workload, threads) for library in libraries]
-    for contestant in contestants:
-        contestant.run(3, counted=False)  # warm up
-    for _ in range(rounds):
-        for contestant in contestants:
-            contestant.run(steps)
-    for contestant in contestants:
-        contestant.close()
-    ours = statistics.median(contestants[0].seconds)
-    return [
-        {
-            "workload": workload,
-            "library": c.library,
-            "milliseconds": 1000 * statistics.median(c.seconds),
-            "ratio": statistics.median(c.seconds) / ours,
-            "peak_mb": c.peak_mb,
-        }
-        for c in contestants
-    ]
+def available() -> list[str]:
+    """The other libraries that are installed here."""
+    torch = ["torch"] if importlib.util.find_spec("torch") is not None else []
+    return torch + [peer for peer in peers.PEERS if peers.installed(peer)]
+
+
+def chosen(text: str | None) -> list[str]:
+    """The libraries that ``--against`` names, or all that are installed."""
+    installed = available()
+    if text is None:
+        return installed
+    names = [name for name in text.split(",") if name]
+    for name in names:
+        if name not in installed:
+            raise SystemExit(f"--against: {name!r} isn't installed or isn't known; here are: {', '.join(installed)}")
+    return names
+
+
+def known_workloads(names: list[str]) -> list[str]:
+    """The names, checked; all if there are none."""
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        raise SystemExit(f"unknown workload {', '.join(unknown)}; known: {', '.join(WORKLOADS)}")
+    return names or list(WORKLOADS)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """The options that several commands have."""
+    parser.add_argument("--threads", type=int, default=2, help="threads for every library (default: 2)")
+    parser.add_argument("--against", metavar="NAMES", help="the other libraries, with commas (default: all installed)")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the results as JSON")
+
+
+def write_json(path: Path | None, value: Any) -> None:
+    """Write results where ``--json`` says."""
+    if path is not None:
+        path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def compare(arguments: list[str]) -> None:
+    """The command without a name: the table of all workloads."""
+    lines = [f"  {name:20} {workload.title}" for name, workload in WORKLOADS.items()]
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="\n".join(["workloads:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which ones (default: all)")
+    add_common(parser)
+    parser.add_argument("--rounds", type=int, default=8, help="turns of each library (default: 8)")
+    parser.add_argument("--steps", type=int, help="steps in a turn (default: as many as take 0.4 s)")
+    parser.add_argument("--write-readme", action="store_true", help="put the table into the README")
+    parser.add_argument("--from", metavar="FILE", type=Path, dest="source", help="show results of an earlier --json")
+    parser.add_argument("--profile", action="store_true", help="instead: where our time goes, by op and by layer")
+    options = parser.parse_args(arguments)
+    names = known_workloads(options.workloads)
+    if options.profile:
+        from benchmarks.profiling import profile
+
+        for name in names:
+            profile(name, options.threads, options.steps or 5, "torch" in chosen(options.against))
+        return
+    results = json.loads(options.source.read_text(encoding="utf-8")) if options.source else measure(names, options)
+    write_json(options.json, results)
+    if options.write_readme:
+        missing = set(WORKLOADS) - {entry["workload"] for entry in results["workloads"]}
+        if missing:
+            raise SystemExit(f"--write-readme: the README's table has all workloads; missing: {', '.join(missing)}")
+        report.write_readme(results)
+    if options.source:
+        print(report.table(results))
+
+
+def measure(names: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Measure, and print each workload's rows as soon as they are known."""
+    others = chosen(options.against)
+    results: dict[str, Any] = {"machine": machine.describe([OURS, *others]), "workloads": []}
+    print(f"{machine.sentence(results['machine'])}\n\n{report.HEAD}", flush=True)
+    for name in names:
+        libraries = [OURS, *(other for other in others if other == "torch" or name == "simple_conv_net")]
+        entry = contest(name, libraries, options.threads, options.rounds, options.steps)
+        results["workloads"].append(entry)
+        print("\n".join(report.rows(entry)), flush=True)
+        if report.busy_note(entry):
+            print(f"warning: {report.busy_note(entry)}", file=sys.stderr)
+    return results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)} (default: all)")
-    parser.add_argument("--threads", type=int, default=2, help="threads for every library (default: 2)")
-    parser.add_argument("--rounds", type=int, default=8, help="turns of each library (default: 8)")
-    parser.add_argument("--steps", type=int, default=5, help="steps in a turn (default: 5)")
-    parser.add_argument("--json", metavar="FILE", help="also write the results as JSON")
-    options = parser.parse_args()
-    unknown = set(options.workloads) - set(WORKLOADS)
-    if unknown:
-        parser.error(f"unknown workload {', '.join(sorted(unknown))}; known: {', '.join(WORKLOADS)}")
-    results = []
-    print("| workload | library | step, ms | their time / ours | peak MB |\n|---|---|---|---|---|")
-    for workload in options.workloads or WORKLOADS:
-        libraries = ["tinygrad_cnn"]
-        if workload == "simple_conv_net":
-            libraries.append("book")
-        if importlib.util.find_spec("torch") is not None:
-            libraries.append("torch")
-        for row in measure(workload, libraries, options.threads, options.rounds, options.steps):
-            results.append(row)
-            print(
-                f"| {row['workload']} | {row['library']} | {row['milliseconds']:.2f} | {row['ratio']:.2f} "
-                f"| {row['peak_mb']:.0f} |",
-                flush=True,
-            )
-    if options.json:
-        with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(results, file, indent=2)
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in COMMANDS:
+        importlib.import_module(f"benchmarks.{arguments[0]}").main(arguments[1:])
+    else:
+        compare(arguments)
 
 
 if __name__ == "__main__":

@@ -1,90 +1,96 @@
-"""The workloads, each written once: PyTorch's names are ours, so one function serves both libraries.
-
-A workload takes the library and returns a function that does one step.
-"""
+"""What is measured: a network, a batch, and training or inference; the same weights and images for every library."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 
-Step = Callable[[], object]
+from benchmarks import networks
+
+Step = Callable[[], Any]  # does one step and returns the loss, or the scores
 
 
-def _images(library: Any, batch: int, channels: int, side: int, classes: int = 10) -> tuple[Any, Any]:
-    rng = np.random.default_rng(0)
-    x = rng.random((batch, channels, side, side), dtype=np.float32)
-    return library.from_numpy(x), library.from_numpy(rng.integers(0, classes, batch))
+@dataclass(frozen=True)
+class Workload:
+    """One row: ``network`` on a batch of ``images`` of one shape; trained, unless there is no optimizer."""
+
+    title: str
+    network: Callable[[Any], Any]
+    images: tuple[int, int, int]
+    batch: int
+    optimizer: str | None = None
+    classes: int = 10
+
+    def data(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The images (N,C,H,W), in [0, 1), and labels for ten steps in turn.
+
+        The labels contradict each other: a loss that went to zero would end in denormal numbers, which are slow.
+        """
+        rng = np.random.default_rng(0)
+        images = rng.random((self.batch, *self.images), dtype=np.float32)
+        labels = rng.integers(0, self.classes, self.batch)
+        return images, [(labels + shift) % self.classes for shift in range(10)]
+
+    def build(self, T: Any) -> Step:
+        """The step on the library ``T``."""
+        model = self.network(T)
+        values = draw_parameters((name, tuple(p.shape)) for name, p in model.named_parameters())
+        model.load_state_dict({k: T.from_numpy(v) for k, v in values.items()}, strict=False)  # buffers as they are
+        images, labels = self.data()
+        x, targets = T.from_numpy(images), cycle([T.from_numpy(t) for t in labels])
+        if self.optimizer is None:
+            model.eval()
+
+            def infer() -> Any:
+                with T.no_grad():
+                    return model(x)
+
+            return infer
+        optimizer = OPTIMIZERS[self.optimizer](T, model.parameters())
+
+        def train() -> Any:
+            optimizer.zero_grad()
+            loss = T.nn.functional.cross_entropy(model(x), next(targets))
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return train
 
 
-def _training_step(library: Any, model: Any, optimizer: Any, x: Any, t: Any) -> Step:
-    def step() -> None:
-        optimizer.zero_grad()
-        library.nn.functional.cross_entropy(model(x), t).backward()
-        optimizer.step()
-
-    return step
-
-
-def simple_conv_net(library: Any, batch: int = 100) -> Step:
-    """The book's network: conv 30 5x5, relu, max pool 2, affine 100, relu, affine 10; Adam."""
-    nn = library.nn
-    model = nn.Sequential(
-        nn.Conv2d(1, 30, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(30 * 12 * 12, 100),
-        nn.ReLU(),
-        nn.Linear(100, 10),
-    )
-    x, t = _images(library, batch, 1, 28)
-    return _training_step(library, model, library.optim.Adam(model.parameters(), lr=1e-3), x, t)
-
-
-def lenet5(library: Any, batch: int = 256) -> Step:
-    """LeNet-5 with ReLU and max pooling, on 28x28; SGD with momentum."""
-    nn = library.nn
-    model = nn.Sequential(
-        nn.Conv2d(1, 6, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, 5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Linear(400, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
-        nn.Linear(84, 10),
-    )
-    x, t = _images(library, batch, 1, 28)
-    return _training_step(library, model, library.optim.SGD(model.parameters(), lr=0.01, momentum=0.9), x, t)
-
-
-def mlp(library: Any, batch: int = 32) -> Step:
-    """784-256-128-10; SGD."""
-    nn = library.nn
-    model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
-    x, t = _images(library, batch, 1, 28)
-    return _training_step(library, model, library.optim.SGD(model.parameters(), lr=0.01), x.reshape(batch, -1), t)
-
-
-WORKLOADS: dict[str, Callable[[Any], Step]] = {
-    "simple_conv_net": simple_conv_net,
-    "lenet5": lenet5,
-    "mlp": mlp,
+OPTIMIZERS: dict[str, Callable[[Any, Any], Any]] = {
+    "Adam": lambda T, parameters: T.optim.Adam(parameters, lr=1e-3),
+    "SGD": lambda T, parameters: T.optim.SGD(parameters, lr=1e-3, momentum=0.9),
 }
 
 
-def book_simple_conv_net() -> Step:
-    """The same step in the book's own classes (float64, as NumPy makes them)."""
-    from benchmarks.book import SimpleConvNet
+def draw_parameters(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+    """Initial values that depend on names and shapes alone: He's for weights, near 1 for scales, near 0 for biases."""
+    rng = np.random.default_rng(1)
+    values = {}
+    for name, shape in shapes:
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        if len(shape) > 1:
+            values[name] = noise * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+        else:
+            values[name] = np.float32(name.endswith("weight")) + np.float32(0.1) * noise
+    return values
 
-    net = SimpleConvNet()
-    rng = np.random.default_rng(0)
-    x, t = rng.random((100, 1, 28, 28)), rng.integers(0, 10, 100)
-    return lambda: net.train_step(x, t)
+
+_DIGIT, _SMALL, _LARGE = (1, 28, 28), (3, 32, 32), (3, 224, 224)
+WORKLOADS = {
+    "simple_conv_net": Workload("SimpleConvNet, batch 100, train", networks.simple_conv_net, _DIGIT, 100, "Adam"),
+    "lenet5": Workload("LeNet-5, batch 256, train", networks.lenet5, _DIGIT, 256, "SGD"),
+    "small_vgg": Workload("small VGG, batch 64, train", networks.small_vgg, _SMALL, 64, "SGD"),
+    "resnet20": Workload("ResNet-20 (CIFAR), batch 128, train", networks.resnet20, _SMALL, 128, "SGD"),
+    "mobilenet": Workload("MobileNet-style, batch 64, train", networks.mobilenet, _SMALL, 64, "SGD"),
+    "mlp": Workload("MLP 784-256-128-10, batch 32, train", networks.mlp, _DIGIT, 32, "SGD"),
+    "simple_conv_net_b1": Workload("SimpleConvNet, batch 1, train", networks.simple_conv_net, _DIGIT, 1, "Adam"),
+    "lenet5_b1": Workload("LeNet-5, batch 1, inference", networks.lenet5, _DIGIT, 1),
+    "resnet18_b1": Workload("ResNet-18 224x224, batch 1, inference", networks.resnet18, _LARGE, 1, classes=1000),
+    "resnet18_b8": Workload("ResNet-18 224x224, batch 8, inference", networks.resnet18, _LARGE, 8, classes=1000),
+}

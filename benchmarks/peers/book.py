@@ -1,12 +1,13 @@
 """The CNN of "Deep Learning from Scratch" (K. Saitoh, O'Reilly Japan 2016), chapter 7, class by class.
 
 The rival that a reader of the book has: a class with forward and backward for each layer, wired up by hand,
-parameters in dictionaries. Written after the book's listings, and kept as slow as they are.
+parameters in dictionaries. Written after the book's listings, and kept as slow as they are (in float64, as they are).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import cycle
 
 import numpy as np
 
@@ -144,17 +145,8 @@ class Adam:
 class SimpleConvNet:
     """conv - relu - pool - affine - relu - affine - softmax, on 28x28 images."""
 
-    def __init__(self, seed=0):
-        rng = np.random.default_rng(seed)
-        self.params = {
-            "W1": 0.01 * rng.standard_normal((30, 1, 5, 5)),
-            "b1": np.zeros(30),
-            "W2": 0.01 * rng.standard_normal((30 * 12 * 12, 100)),
-            "b2": np.zeros(100),
-            "W3": 0.01 * rng.standard_normal((100, 10)),
-            "b3": np.zeros(10),
-        }
-        p = self.params
+    def __init__(self, params):
+        self.params = p = params
         self.layers = OrderedDict(
             Conv1=Convolution(p["W1"], p["b1"]),
             Relu1=Relu(),
@@ -169,7 +161,7 @@ class SimpleConvNet:
     def gradient(self, x, t):
         for layer in self.layers.values():
             x = layer.forward(x)
-        self.last_layer.forward(x, t)
+        self.loss = self.last_layer.forward(x, t)
         dout = self.last_layer.backward()
         for layer in reversed(self.layers.values()):
             dout = layer.backward(dout)
@@ -180,3 +172,17 @@ class SimpleConvNet:
 
     def train_step(self, x, t):
         self.optimizer.update(self.params, self.gradient(x, t))
+        return self.loss
+
+
+def step(parameters, images, labels, threads):
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads)
+    params = {}
+    for number, name in enumerate(("0", "4", "6"), start=1):
+        weight = parameters[f"{name}.weight"].astype(float)
+        params[f"W{number}"] = weight if weight.ndim == 4 else np.ascontiguousarray(weight.T)
+        params[f"b{number}"] = parameters[f"{name}.bias"].astype(float)
+    net, images, targets = SimpleConvNet(params), images.astype(float), cycle(labels)
+    return lambda: net.train_step(images, next(targets))
