@@ -24,7 +24,7 @@ ALLOWED = {
     "data": {"errors", "backend", "autograd", "ops"},
     "serialization": {"errors", "backend", "autograd", "nn"},
     "profiler": {"errors", "autograd", "nn", "optim"},
-    "testing": {"errors", "backend", "autograd", "ops"},
+    "testing": {"errors", "backend", "autograd", "ops", "nn"},
     "utils": {"errors", "backend", "autograd", "data"},
     "models": {"errors", "autograd", "ops", "nn", "serialization", "utils"},
     "viz": {"errors"},
@@ -91,7 +91,19 @@ def public(namespace):
     return [(name, getattr(namespace, name)) for name in names]
 
 
-NAMESPACES = [tg, tg.nn, tg.nn.functional, tg.nn.init, tg.optim, tg.data, tg.autograd, tg.testing, tg.profiler, tg.Tensor, tg.linalg]
+NAMESPACES = [
+    tg,
+    tg.nn,
+    tg.nn.functional,
+    tg.nn.init,
+    tg.optim,
+    tg.data,
+    tg.autograd,
+    tg.testing,
+    tg.profiler,
+    tg.Tensor,
+    tg.linalg,
+]
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES, ids=lambda n: n.__name__)
