@@ -47,6 +47,8 @@ class Geometry(NamedTuple):
 
     def band(self, rows: slice) -> Geometry:
         """The geometry of some rows of the windows alone."""
+        if rows.stop - rows.start == self.out[0]:
+            return self
         offset = (self.offset[0] - rows.start * self.stride[0], self.offset[1])
         return self._replace(offset=offset, out=(rows.stop - rows.start, self.out[1]))
 

@@ -89,7 +89,9 @@ def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
     The workers serve one caller at a time: another, or a task that calls again, does its items one after another.
     """
-    if len(items) == 1 or not _workers_free.acquire(blocking=False):
+    if len(items) == 1:
+        return [task(items[0])]
+    if not _workers_free.acquire(blocking=False):
         return [task(item) for item in items]
     try:
         while len(_workers) < len(items) - 1:

@@ -19,7 +19,7 @@ import numpy as np
 from tinygrad_cnn.kernels.columns import Geometry, blocks, copy_runs, cover
 from tinygrad_cnn.kernels.workspace import workspace
 
-BLOCK_BYTES = 1 << 20  # of transformed windows: they stay in the second-level cache, and products are long enough
+BLOCK_BYTES = 1 << 21  # of transformed windows: long products, and little enough for the cache that cores share
 
 _B = np.array(
     [

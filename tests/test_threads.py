@@ -1,0 +1,192 @@
+"""Threads of the kernels: the same numbers with any number of them, in user threads, after fork and under spawn."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import tinygrad_cnn as tg
+from tinygrad_cnn.kernels import parallel
+
+nn, F = tg.nn, tg.nn.functional
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = tg.get_num_threads()
+    yield
+    tg.set_num_threads(before)
+
+
+def small_shares(monkeypatch, threads):
+    """Let even tiny arrays be shared out."""
+    monkeypatch.setattr(parallel, "LEAST_SHARE", 1)
+    tg.set_num_threads(threads)
+
+
+def train(seed=0, steps=3):
+    """A step touches every kind of kernel: convolutions of all kinds, pooling, norms, losses, an optimiser."""
+    tg.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 32, 3, stride=2, padding=1),
+        nn.GELU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.GroupNorm(2, 32),
+        nn.ConvTranspose2d(32, 8, 2, stride=2),
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 4 * 4, 10),
+    )
+    x, t = tg.randn(5, 3, 16, 16), tg.randint(0, 10, (5,))
+    optimizer = tg.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), t)
+        loss.backward()
+        optimizer.step()
+    return [loss.detach().numpy(), *(p.detach().numpy() for p in model.parameters())]
+
+
+def test_a_run_repeats_bit_for_bit(monkeypatch):
+    small_shares(monkeypatch, 3)
+    for first, second in zip(train(), train(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_the_number_of_threads_changes_rounding_alone(monkeypatch, threads):
+    small_shares(monkeypatch, 1)
+    expected = train()
+    small_shares(monkeypatch, threads)
+    for got, want in zip(train(), expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+@pytest.mark.parametrize("shape", [(1, 16, 13, 13), (2, 16, 9, 9), (5, 16, 8, 8), (9, 3, 12, 12)], ids=str)
+@pytest.mark.parametrize("settings", [{}, {"stride": 2}, {"padding": 1, "dilation": 2}, {"groups": "all"}], ids=str)
+def test_convolutions_in_shares(monkeypatch, threads, shape, settings):
+    settings = {key: shape[1] if value == "all" else value for key, value in settings.items()}
+    weight = np.random.default_rng(0).normal(size=(3 * shape[1], shape[1] // settings.get("groups", 1), 3, 3))
+
+    def run():
+        x = tg.tensor(np.random.default_rng(1).normal(size=shape), requires_grad=True)
+        w = tg.tensor(weight, requires_grad=True)
+        out = F.conv2d(x, w, **settings)
+        out.backward(tg.tensor(np.random.default_rng(2).normal(size=out.shape)))
+        return out.detach(), x.grad, w.grad
+
+    small_shares(monkeypatch, 1)
+    expected = run()
+    small_shares(monkeypatch, threads)
+    for got, want in zip(run(), expected, strict=True):
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_two_models_trained_in_two_threads(monkeypatch):
+    small_shares(monkeypatch, 2)
+    expected = [train_alone(seed) for seed in (0, 1)]
+    results = [None, None]
+
+    def work(index):
+        results[index] = train_alone(index)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in (0, 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for got, want in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def train_alone(seed):
+    """Without the global generator, which threads share."""
+    generator = tg.Generator().manual_seed(seed)
+    x = tg.randn(6, 2, 10, 10, generator=generator)
+    w = tg.randn(4, 2, 3, 3, generator=generator).requires_grad_()
+    for _ in range(20):
+        loss = F.max_pool2d(F.relu(F.conv2d(x, w)), 2).square().mean()
+        (grad,) = tg.autograd.grad(loss, w)
+        w = (w - 0.01 * grad).detach().requires_grad_()
+    return w.detach().numpy()
+
+
+def _in_child(queue):
+    parallel.LEAST_SHARE = 1
+    tg.set_num_threads(2)
+    queue.put(train_alone(0))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # that is what is tried
+def test_child_processes_have_threads_of_their_own(monkeypatch, method):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    small_shares(monkeypatch, 2)
+    expected = train_alone(0)  # the parent has workers now
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(queue,))
+    child.start()
+    np.testing.assert_array_equal(queue.get(timeout=60), expected)
+    child.join()
+    np.testing.assert_array_equal(train_alone(0), expected)  # and the parent's still work
+
+
+def test_an_error_in_a_worker_is_raised_and_the_workers_go_on():
+    def task(item):
+        if item == 1:
+            raise ValueError("in a worker")
+        return item
+
+    with pytest.raises(ValueError, match="in a worker"):
+        parallel.run(task, [0, 1])
+    assert parallel.run(task, [0, 2, 3]) == [0, 2, 3]
+
+
+def test_a_task_that_calls_again_does_its_items_itself():
+    assert parallel.run(lambda i: sum(parallel.run(lambda j: i * j, [1, 2, 3])), [1, 2]) == [6, 12]
+
+
+def test_blas_gets_its_threads_back():
+    code = (
+        "import threadpoolctl, numpy as np, tinygrad_cnn as tg\n"
+        "count = lambda: [p['num_threads'] for p in threadpoolctl.threadpool_info() if p['user_api'] == 'blas']\n"
+        "before = count()\n"
+        "tg.set_num_threads(2)\n"
+        "a = tg.randn(300, 300); (a @ a).sum()\n"
+        "print(before == count())\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert result.stdout.strip() == "True"
+
+
+def test_a_blas_that_nobody_knows_changes_nothing(monkeypatch):
+    a = tg.randn(200, 200)
+    expected = a @ a
+    blas = parallel._Blas()
+    blas.libraries = []
+    monkeypatch.setattr(parallel, "_blas", blas)
+    np.testing.assert_array_equal((a @ a).numpy(), expected.numpy())
+
+
+def test_regions_cover_everything_once():
+    for images in range(7):
+        for rows in (1, 3, 8, 13):
+            for threads in (1, 2, 3, 5):
+                tg.set_num_threads(threads)
+                seen = np.zeros((images, rows), int)
+                for part, band in parallel.regions(images, rows, cost=1e12, step=4):
+                    seen[part, band] += 1
+                assert (seen == 1).all()
