@@ -236,7 +236,7 @@ def add_at_windows(
     c = channels // groups
     channels_first = c <= ow  # then rows of results are longer than pixels
     # A kernel position at a time: within one, windows don't overlap. Those in a row may not overlap at all.
-    apart = ow == 1 or geometry.stride[1] >= kw and geometry.dilation[1] == 1
+    apart = ow == 1 or (geometry.stride[1] >= kw and geometry.dilation[1] == 1)
     positions = [(i, slice(None)) for i in range(kh)] if apart else list(np.ndindex(kh, kw))
     for images, bands in blocks(len(g), oh, ow * k * groups * g.itemsize):
         n = images.stop - images.start
