@@ -138,7 +138,10 @@ _NAN = "Where the input is NaN, the gradient is that of PyTorch's vectorised loo
 _BYTES = "uint8 compared with a number outside its range compares the values; PyTorch wraps the number round first."
 _LAZY = "An uninitialised parameter raises at `.shape` alone; as an operand it acts as an empty tensor."
 _CAPTURE = "`capturable=True` and `differentiable=True` raise; `foreach` and `fused` choose nothing."
-_CHECK = "`nondet_tol`, `fast_mode` and the batched, masked and forward-mode checks aren't there."
+_CHECK = (
+    "Forward-mode and batched gradients raise when asked for. Stricter: backward must be linear in its upstream. At a "
+    "kink a valid subgradient passes (`subgradients=False`: as in PyTorch). `method`, `projections`, `seed` are extra."
+)
 
 
 def _each(names: str, sentence: str, prefix: str = "") -> dict[str, str]:

@@ -199,6 +199,8 @@ def _check_inputs(inputs: tuple[Any, ...]) -> None:
 
 def _overlaps(array: np.ndarray) -> bool:
     """Whether two elements have one address."""
+    if array.size < 2:
+        return False
     sides = sorted((abs(stride), side) for stride, side in zip(array.strides, array.shape, strict=True) if side > 1)
     reach = 0
     for stride, side in sides:

@@ -171,7 +171,7 @@ class Probe:
                 unit[element] = 1
                 upstream[position] = unit.reshape(out._array.shape)
                 columns.append(self.backward(upstream))
-        return np.array(columns).reshape(-1, sum(a.size for a in self.arrays)).T
+        return np.array(columns).reshape(len(columns), sum(a.size for a in self.arrays)).T
 
     def split(self, flat: np.ndarray) -> list[np.ndarray]:
         """A flat upstream as one array an output."""
