@@ -17,13 +17,14 @@ def load_profile(name: str | None = None, seeded: bool = False) -> None:
 
     ``seeded``: the cases follow ``--hypothesis-seed``, so that ci draws others with another seed.
     """
-    from hypothesis import HealthCheck, settings
+    from hypothesis import HealthCheck, Phase, settings
 
     for known, values in PROFILES.items():
         settings.register_profile(
             known,
             deadline=None,  # the first call of an op imports, the machine may be busy
             suppress_health_check=list(HealthCheck),
+            phases=[phase for phase in Phase if phase is not Phase.explain],  # it takes most of a failure's time
             report_multiple_bugs=False,  # one failure, shrunk, is what a reader can use
             **{**values, "derandomize": values.get("derandomize", False) and not seeded},
         )
