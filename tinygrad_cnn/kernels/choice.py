@@ -66,6 +66,13 @@ def scattering(geometry: Geometry, offset: Pair, size: Pair, c: int, f: int) -> 
     return 0 if math.prod(size) * _gathering(turned, f, c, widening(turned, f, c)) < oh * row else whole
 
 
+def interleaving(geometry: Geometry, c: int, f: int) -> bool:
+    """Whether the adjoint of a strided convolution takes every stride-th pixel by itself, as one without a stride."""
+    if geometry.stride == (1, 1) or geometry.dilation != (1, 1) or geometry.kernel == (1, 1):
+        return False
+    return geometry.groups > 1 and c == f == 1
+
+
 def _may_widen(geometry: Geometry) -> bool:
     return geometry.groups == 1 and geometry.dilation[1] == 1 and geometry.kernel != (1, 1)
 

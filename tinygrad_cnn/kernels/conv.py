@@ -66,7 +66,9 @@ def conv2d_input_grad(
     geometry = Geometry((kh, kw), stride, padding, dilation, (oh, ow), groups)
     offset = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
     joined = choice.scattering(geometry, offset, size, c, f)
-    if joined:
+    if choice.interleaving(geometry, c, f):
+        interleave(g, w, bias, geometry, out)
+    elif joined:
         scatter(g, w, bias, geometry, out, joined)
     else:
         correlate(g, w, bias, Geometry((kh, kw), stride, offset, dilation, size, groups), out, turned=True)
@@ -147,7 +149,6 @@ def scatter(
 ) -> None:
     """Write to ``out`` (N,H,W,C) what the upstream g (N,F,OH,OW) times filters adds up to, each at its window."""
     n, c, f = len(g), w.shape[1], len(w) // geometry.groups
-    kernel = depthwise.scatter if geometry.groups > 1 and c == 1 else add_at_windows
     g = g.transpose(0, 2, 3, 1)
     if joined > 1:
         g = join(np.ascontiguousarray(g), joined)
@@ -155,9 +156,37 @@ def scatter(
     filters = filter_matrices(w, geometry.groups)
 
     def task(images: slice) -> None:
-        kernel(g[images], filters, bias, geometry, out[images])
+        add_at_windows(g[images], filters, bias, geometry, out[images])
 
     run(task, shares(n, _cost(geometry, n, c, f)))
+
+
+def interleave(g: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+    """What ``scatter`` does, by gathering: with stride s, every s-th pixel meets the same every s-th filter values."""
+    (sh, sw), (top, left) = geometry.stride, geometry.offset
+
+    def task(images: slice) -> None:
+        for i, j in np.ndindex(sh, sw):
+            pixels = out[images, i::sh, j::sw]
+            row, column = (i + top) // sh, (j + left) // sw
+            taps = w[:, :, (i + top) % sh :: sh, (j + left) % sw :: sw]
+            if taps.size:
+                kernel = taps.shape[2], taps.shape[3]
+                offset, size = (kernel[0] - 1 - row, kernel[1] - 1 - column), (pixels.shape[1], pixels.shape[2])
+                result = np.empty(pixels.shape, out.dtype)
+                correlate(
+                    g[images],
+                    taps,
+                    bias,
+                    Geometry(kernel, (1, 1), offset, (1, 1), size, geometry.groups),
+                    result,
+                    turned=True,
+                )
+                pixels[...] = result
+            else:
+                pixels[...] = 0 if bias is None else bias
+
+    run(task, shares(len(g), _cost(geometry, len(g), w.shape[1], len(w) // geometry.groups)))
 
 
 def _cost(geometry: Geometry, n: int, c: int, f: int) -> float:

@@ -12,8 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_cnn.kernels.columns import Geometry, blocks, cover, uncover
-from tinygrad_cnn.kernels.workspace import workspace
+from tinygrad_cnn.kernels.columns import Geometry, blocks, cover
 
 BLOCK_BYTES = 1 << 20  # of results: long enough calls, and little enough to stay in the cache
 
@@ -48,27 +47,9 @@ def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: 
         for rows in bands:
             block = g[images, rows]
             runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
-            sums += np.einsum("nyxrij,nyxr->ijr", windows[:, rows], runs)
+            for i, j in np.ndindex(kh, kw):  # einsum over all positions at once takes twice as long here
+                sums[i, j] += np.einsum("nyxr,nyxr->r", windows[:, rows, ..., i, j], runs)
     total += sums.reshape(kh * kw, repeat, f).sum(axis=1).T.reshape(total.shape)
-
-
-def scatter(g: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
-    """Write to ``out`` (N,H,W,C) what upstream times filters adds up to, each at its window: correlate's adjoint."""
-    (kh, kw), (oh, ow), c = geometry.kernel, geometry.out, out.shape[3]
-    f = g.shape[3]
-    for images, _ in blocks(len(g), oh, ow * f * g.itemsize, BLOCK_BYTES):
-        upstream = g[images]
-        canvas = workspace("canvas", (len(upstream), *geometry.canvas, c), out.dtype)
-        canvas[...] = 0
-        windows = geometry.windows(canvas, (1, 2))  # (N, OH, OW, C, KH, KW)
-        product = workspace("product", upstream.shape, out.dtype)
-        for position, tap in zip(np.ndindex(kh, kw), _taps(filters), strict=True):
-            np.multiply(upstream, tap, out=product)
-            each = product if f == c else product.reshape(*upstream.shape[:3], c, f // c).sum(axis=4)
-            windows[(..., *position)] += each
-        uncover(canvas, geometry.offset, out[images])
-        if bias is not None:
-            out[images] += bias
 
 
 def _windows(x: np.ndarray, geometry: Geometry, f: int) -> np.ndarray:
