@@ -390,6 +390,30 @@ def test_ties_between_inputs_must_share():
         gradcheck(lambda x, y: Larger.apply(x, y, 1.0), inputs)
 
 
+def hull_distance(pieces, gradient):
+    """From the gradient to the nearest subgradient, by plain Frank-Wolfe."""
+    best = pieces.mean(0)
+    for step in range(2000):
+        best = best + 2 / (step + 2) * (pieces[np.argmin(pieces @ (best - gradient))] - best)
+    return np.linalg.norm(best - gradient)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_subgradients_of_any_tie_pass_and_nothing_else(seed):
+    rng = np.random.default_rng(seed)
+    pieces = rng.integers(-2, 3, rng.integers(2, 6, 2)).astype(float)  # of a maximum of linear functions, all 0 at 0
+    sign = float(rng.choice([-1, 1]))
+
+    def passes(gradient):
+        function = custom(lambda x: sign * (tg.tensor(pieces) @ x).amax(0), lambda g, x: g * sign * tg.tensor(gradient))
+        return gradcheck(function, leaf(*[0.0] * pieces.shape[1]), raise_exception=False)
+
+    inside = rng.dirichlet(np.ones(len(pieces))) @ pieces
+    assert passes(inside)
+    outside = inside + rng.uniform(-1, 1, inside.shape)
+    assert not passes(outside) or hull_distance(pieces, outside) < 0.05
+
+
 @pytest.mark.parametrize("values", [(0.3e-6,), (-0.3e-6,), (0.9e-6,)])
 def test_a_kink_near_the_point_excuses_nothing(values):
     right = float(values[0] > 0)
@@ -476,6 +500,11 @@ def test_auto_is_sharper_than_differences():
 
 
 # ------------------------------------------------------------------------------------------- names and cost
+def test_points_without_a_numerical_derivative_say_so():
+    with pytest.raises(GradcheckError, match="isn't finite on both sides"):
+        gradcheck(tg.sqrt, leaf(0.0))
+
+
 def test_names():
     from tinygrad_cnn.compat import tree
 

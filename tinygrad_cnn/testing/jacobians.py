@@ -250,6 +250,8 @@ def _cause(
     """A short phrase for what probably went wrong; empty if no known pattern fits."""
     if (jumps & bad).any():
         return "the function jumps here (a first derivative does at a kink)"
+    if not np.isfinite(truth[bad]).any():
+        return "no numerical derivative: the function isn't finite on both sides"
     if not analytical.any():
         return "no gradient arrives: the formula is missing, or the input is detached"
     columns = analytical.T

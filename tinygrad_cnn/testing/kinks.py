@@ -21,6 +21,9 @@ from tinygrad_cnn.testing.probe import Probe, as_tuple
 SHORTER = 8  # by how much the second step is shorter than the first
 STABLE = 0.05  # what part of the kink its slopes may change by meanwhile
 DISTINCT_GROUPS = 16  # of elements that are moved together: so many are tried
+COLUMNS_SEARCHED = 16  # output elements of each, in which a direction is searched for
+ROUNDS = 12  # of that search
+ASIDE = 32  # how many steps beside the kink its pieces are looked at
 ELEMENTS_NAMED = 4
 
 
@@ -139,6 +142,33 @@ def _slopes(
     return kinked, low, high, slack
 
 
+@dataclass(frozen=True)
+class _Tie:
+    """Elements (rows of the Jacobian) that one output element has kinks in, all of one kind."""
+
+    probe: Probe
+    analytical: np.ndarray
+    bend: np.ndarray
+    members: list[int]
+    eps: float
+    atol: float
+    rtol: float
+
+    def slopes(self, weights: np.ndarray) -> tuple[Differences, Differences]:
+        """The differences along the weighted members, over the longer and over the shorter step."""
+        direction = np.zeros(len(self.bend))
+        direction[self.members] = weights
+        long, short = (self.probe.differences_along(direction, step) for step in (self.eps, self.eps / SHORTER))
+        return long, short
+
+    def slopes_beside(self, weights: np.ndarray, column: int) -> np.ndarray:
+        """The slopes of the members at a point a little off in that direction, where the output has no kink."""
+        direction = np.zeros(len(self.bend))
+        direction[self.members] = ASIDE * self.eps * weights
+        with self.probe.moved(direction):
+            return self.probe.differences_at(np.array(self.members), self.eps).central[:, column]
+
+
 def _examine_ties(
     probe: Probe, bend: np.ndarray, analytical: np.ndarray, eps: float, atol: float, rtol: float, seed: int
 ) -> list[Kink]:
@@ -156,32 +186,67 @@ def _examine_ties(
     rng = np.random.default_rng(seed)
     found = []
     for group in list(groups)[:DISTINCT_GROUPS]:
-        members = list(group)
-        for weights in (np.ones(len(members)), rng.normal(size=len(members)), rng.normal(size=len(members))):
-            direction = np.zeros(len(bend))
-            direction[members] = weights
-            long, short = (probe.differences_along(direction, step) for step in (eps, eps / SHORTER))
-            for column in groups[group]:
-                kink = _judge(probe, long, short, members, column, weights, analytical, bend, atol, rtol)
-                if kink is not None:
-                    found.append(kink)
-    return found
+        tie = _Tie(probe, analytical, bend, list(group), eps, atol, rtol)
+        for weights in (np.ones(len(group)), rng.uniform(-1, 1, len(group))):
+            long, short = tie.slopes(weights)
+            found += [_judge(tie, long, short, column, weights) for column in groups[group]]
+        for column in groups[group][:COLUMNS_SEARCHED]:
+            found += _search(tie, column)
+    return [kink for kink in found if kink is not None]
 
 
-def _judge(
-    probe: Probe, long: Differences, short: Differences, members: list[int], column: int, weights: np.ndarray,
-    analytical: np.ndarray, bend: np.ndarray, atol: float, rtol: float,
-) -> Kink | None:  # fmt: skip
+def _search(tie: _Tie, column: int) -> list[Kink | None]:
+    """Look for a direction in which the gradient is outside of the slopes; the verdicts on those that were tried.
+
+    The gradients of the smooth pieces that meet at a kink span the subgradients. Each round takes the nearest point to
+    the gradient under test in what the pieces known so far span, and looks along the line from there: either the
+    gradient is outside, or the piece on that side is a new one (Wolfe, "Finding the nearest point in a polytope",
+    Mathematical Programming 11, 1976).
+    """
+    gradient = tie.analytical[tie.members, column]
+    sign = np.sign(tie.bend[tie.members[0], column])
+    pieces: list[np.ndarray] = []
+    weights = np.ones(len(gradient))
+    verdicts: list[Kink | None] = []
+    for _ in range(ROUNDS):
+        pieces.append(tie.slopes_beside(sign * weights, column))
+        if not np.isfinite(pieces[-1]).all():
+            break
+        weights = gradient - _nearest(np.array(pieces), gradient)
+        distance = np.abs(weights).max()
+        if not distance > tie.atol + tie.rtol * np.abs(pieces).max():
+            break
+        weights = weights / distance
+        verdicts.append(_judge(tie, *tie.slopes(weights), column, weights))
+        if verdicts[-1] is None or not verdicts[-1].is_subgradient:
+            break
+    return verdicts
+
+
+def _nearest(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """About the nearest point to ``target`` in what the points span (Frank and Wolfe, 1956)."""
+    best = points[0]
+    for _ in range(500):
+        way = points[np.argmin(points @ (best - target))] - best
+        length = way @ way
+        step = 0.0 if length == 0 else min(1.0, float((target - best) @ way / length))
+        if step <= 0:
+            break
+        best = best + step * way
+    return best
+
+
+def _judge(tie: _Tie, long: Differences, short: Differences, column: int, weights: np.ndarray) -> Kink | None:
     """The verdict on one output element along one direction; None where the slopes prove nothing."""
     left, right = float(short.left[0, column]), float(short.right[0, column])
     changed = abs(left - long.left[0, column]) + abs(right - long.right[0, column])
-    scale = float(np.abs(bend[members, column] * weights).sum())
-    same_kind = (right - left) * bend[members[0], column] >= -STABLE * scale**2
+    bend = tie.bend[tie.members, column]
+    scale = float(np.abs(bend * weights).sum())
+    same_kind = (right - left) * np.sign(bend[0]) >= -STABLE * scale
     if not same_kind or not changed <= STABLE * scale:  # a nan isn't
         return None
-    value = float(analytical[members, column] @ weights)
-    slack = atol * np.abs(weights).sum() + rtol * max(abs(left), abs(right), scale) + changed
+    value = float(tie.analytical[tie.members, column] @ weights)
+    slack = tie.atol * np.abs(weights).sum() + tie.rtol * max(abs(left), abs(right), scale) + changed
     fits = min(left, right) - slack <= value <= max(left, right) + slack
-    return Kink(
-        tuple(probe.row_place(row) for row in members), probe.column_place(column), left, right, value, bool(fits)
-    )
+    moved = tuple(tie.probe.row_place(row) for row in tie.members)
+    return Kink(moved, tie.probe.column_place(column), left, right, value, bool(fits))

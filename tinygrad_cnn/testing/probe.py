@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,18 @@ class Probe:
                 return complex_jacobian(on_arrays, arrays, real)
             except ComplexStepError:
                 return complex_jacobian(on_tensors, arrays, real)
+
+    @contextmanager
+    def moved(self, direction: np.ndarray) -> Iterator[None]:
+        """All inputs moved by ``direction``, for the differences inside."""
+        held = [a.copy() for a in self.arrays]
+        try:
+            for array, start in zip(self.arrays, self.starts, strict=True):
+                array += direction[start : start + array.size].reshape(array.shape)
+            yield
+        finally:
+            for array, before in zip(self.arrays, held, strict=True):
+                array[...] = before
 
     # ---- analytical
     def backward(self, upstream: Sequence[np.ndarray | None]) -> np.ndarray:
