@@ -1,4 +1,4 @@
-"""The README's Python blocks run, in order, in one namespace."""
+"""The Python blocks of the README and of the pages in docs/ run, in order, in one namespace a page."""
 
 import re
 from pathlib import Path
@@ -7,20 +7,24 @@ import pytest
 
 from tinygrad_cnn.autograd import op
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PAGES = [path for path in (README, *sorted((ROOT / "docs").glob("*.md"))) if BLOCK.search(path.read_text("utf-8"))]
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda b: b.strip().splitlines()[0])
-def test_block(block, capsys):
-    before = set(op.registry)
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_the_blocks_of_a_page_run(page, capsys):
+    before, namespace = set(op.registry), {"__name__": "page"}
     try:
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+        for block in BLOCK.findall(page.read_text("utf-8")):
+            exec(compile(block, page.name, "exec"), namespace)
+            printed = capsys.readouterr().out
+            for line in re.findall(r"print\([^\n]*\)  # (.*)", block):
+                assert line in printed
     finally:
         for name in set(op.registry) - before:
             del op._registry[name]
-    for line in re.findall(r"print\([^\n]*\)  # (.*)", block):
-        assert line in capsys.readouterr().out
 
 
 def test_the_readme_has_both_commands():
