@@ -51,6 +51,12 @@ def convolution(draw):
     return x, w, dict(settings, groups=groups), (h.out, v.out)
 
 
+def slack(x, w, settings, out):
+    """The ``output_padding`` of the transposed convolution: how many pixels the floor rule has left out."""
+    each = zip(x.shape[2:], out, w.shape[2:], *(settings[k] for k in ("stride", "padding", "dilation")), strict=True)
+    return tuple(size - ((o - 1) * s - 2 * p + d * (k - 1) + 1) for size, o, k, s, p, d in each)
+
+
 def gradient(output, upstream, tensor):
     """The gradient of ``<output, upstream>`` by ``tensor``."""
     return tg.autograd.grad(output, tensor, upstream)[0]

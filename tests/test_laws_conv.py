@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tests.laws import close, convolution, gradient, images, inner, law
+from tests.laws import close, convolution, gradient, images, inner, law, slack
 from tinygrad_cnn.nn import functional as F
 
 
@@ -16,7 +16,8 @@ def _convolution(draw):
 def _transposed(draw):
     x, w, settings, out = convolution(draw)
     y = tg.tensor(draw.array((x.shape[0], w.shape[0], *out)))
-    return lambda y, w: F.conv_transpose2d(y, w, **settings), y, w
+    rest = slack(x, w, settings, out)
+    return lambda y, w: F.conv_transpose2d(y, w, output_padding=rest, **settings), y, w
 
 
 def _signal(draw):
@@ -176,9 +177,7 @@ def test_the_gradient_is_the_adjoint(draw, name):
 def test_transposed_convolution_is_the_adjoint(draw):
     x, w, settings, out = convolution(draw)
     y = tg.tensor(draw.array((x.shape[0], w.shape[0], *out)))
-    reach = zip(x.shape[2:], out, w.shape[2:], *(settings[k] for k in ("stride", "padding", "dilation")), strict=True)
-    slack = tuple(size - ((o - 1) * s - 2 * p + d * (k - 1) + 1) for size, o, k, s, p, d in reach)
-    back = F.conv_transpose2d(y, w, output_padding=slack, **settings)
+    back = F.conv_transpose2d(y, w, output_padding=slack(x, w, settings, out), **settings)
     assert back.shape == x.shape
     assert inner(F.conv2d(x, w, **settings), y) == pytest.approx(inner(x, back), abs=1e-9)
 
@@ -200,15 +199,16 @@ def test_convolution_moves_with_the_image(draw):
 
 @law
 def test_groups_are_convolutions_beside_each_other(draw):
-    x, w, settings, _ = convolution(draw)
+    x, w, settings, size = convolution(draw)
     groups = settings.pop("groups")
     parts = zip(x.chunk(groups, 1), w.chunk(groups, 0), strict=True)
-    close(F.conv2d(x, w, groups=groups, **settings), tg.cat([F.conv2d(a, b, **settings) for a, b in parts], 1))
     out = F.conv2d(x, w, groups=groups, **settings)
+    close(out, tg.cat([F.conv2d(a, b, **settings) for a, b in parts], 1))
+    back = dict(settings, output_padding=slack(x, w, settings, size))
     parts = zip(out.chunk(groups, 1), w.chunk(groups, 0), strict=True)
     close(
-        F.conv_transpose2d(out, w, groups=groups, **settings),
-        tg.cat([F.conv_transpose2d(a, b, **settings) for a, b in parts], 1),
+        F.conv_transpose2d(out, w, groups=groups, **back),
+        tg.cat([F.conv_transpose2d(a, b, **back) for a, b in parts], 1),
     )
 
 
