@@ -15,6 +15,7 @@ PACKAGE = Path(tg.__file__).parent
 # What each room may import of the others, beside itself. See "The tree" in the README.
 ALLOWED = {
     "errors": set(),
+    "backends": {"errors", "kernels"},
     "backend": {"errors"},
     "kernels": {"errors", "backend"},
     "autograd": {"errors", "backend", "kernels"},

@@ -124,7 +124,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 # The rooms above ops are imported when they are first named, so that importing the package is quick.
-_ROOMS = {"data", "models", "nn", "optim", "profiler", "serialization", "testing", "train", "utils", "viz"}
+_ROOMS = {"backends", "data", "models", "nn", "optim", "profiler", "serialization", "testing", "train", "utils", "viz"}
 _ELSEWHERE = {"load": "serialization", "save": "serialization"} | dict.fromkeys(
     (  # what PyTorch has at the top as well as in nn.functional
         "adaptive_avg_pool1d",

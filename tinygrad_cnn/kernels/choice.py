@@ -7,17 +7,40 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from tinygrad_cnn.kernels.columns import Geometry
 from tinygrad_cnn.kernels.windows import Pair
 
-winograd_below = 1.1  # Winograd's operations, as a fraction of those of a plain product, up to which it is faster
-widen_below = 48  # filters from which a product is wide enough
-product_speed = 100.0  # operations a nanosecond in a wide product
-copy_speed = 8.0  # bytes a nanosecond while columns are written
-filter_weight = 8  # an operation of the filters' transform costs as much as so many of a product: it is all memory
+
+@dataclass(frozen=True)
+class Rule:
+    """The numbers behind the choice of a kernel. Work is estimated in operations of a wide matrix product."""
+
+    winograd: bool = True  # whether Winograd's kernel may be chosen at all
+    winograd_below: float = 1.1  # up to which fraction of the plain product's operations it is
+    filter_weight: float = 8  # an operation of its filters' transform, which is all memory, costs as much as so many
+    widen_below: int = 48  # filters from which a product is wide enough by itself
+    narrow: float = 16  # a product with n columns takes as long as one with n + narrow
+    byte_weight: float = 12.5  # a byte that is copied costs as much as so many operations
+
+
+_rule = Rule()
+
+
+def rule() -> Rule:
+    """The rule in force."""
+    return _rule
+
+
+def use(new: Rule) -> None:
+    """Put a rule in force."""
+    global _rule
+    _rule = new
+    widening.cache_clear()
+    scattering.cache_clear()
 
 
 def convolution(geometry: Geometry, n: int, c: int, f: int, dtype: np.dtype) -> str:
@@ -25,8 +48,8 @@ def convolution(geometry: Geometry, n: int, c: int, f: int, dtype: np.dtype) -> 
     if geometry.groups > 1 and c == 1:
         return "depthwise"
     plain = geometry.kernel == (3, 3) and geometry.stride == geometry.dilation == (1, 1) and geometry.groups == 1
-    if plain and dtype == np.float32 and winograd_operations(geometry, n, c, f) < winograd_below:
-        return "winograd"
+    if plain and dtype == np.float32 and _rule.winograd:
+        return "winograd" if winograd_operations(geometry, n, c, f) < _rule.winograd_below else "columns"
     return "columns"
 
 
@@ -37,7 +60,7 @@ def widening(geometry: Geometry, c: int, f: int) -> int:
     A product with few columns is slow, and neighbouring windows copy the same pixels. With r windows in one row both
     get better, but the filters, repeated at r places, are mostly zeros.
     """
-    if not _may_widen(geometry) or f >= widen_below:
+    if not _may_widen(geometry) or f >= _rule.widen_below:
         return 1
     ow = geometry.out[1]
     costs = {r: _gathering(geometry, c, f, r) * (1 + r / 100) for r in range(1, ow + 1) if ow % r == 0}
@@ -54,13 +77,12 @@ def scattering(geometry: Geometry, offset: Pair, size: Pair, c: int, f: int) -> 
     """
     (oh, ow), whole = geometry.out, 1
     if _may_widen(geometry) and ow > 1:
-        run = geometry.kernel[0] * _width(geometry, ow) * c
-        row = ow * (2 * run * f * (1 + 16 / (ow * f)) / product_speed) + 12 * run / copy_speed
-        one = 2 * ow * math.prod(geometry.kernel) * c * (f * (1 + 16 / f) / product_speed + 12 / copy_speed)
+        row = ow * _scattering(geometry, c, f, ow)
+        one = 2 * ow * _scattering(geometry, c, f, 1)  # window by window the runs are short
         whole = ow if row < one else 1
     if geometry.stride != (1, 1) or not (f == 1 or 1 < c >= f / 4):
         return whole
-    if whole == 1 or c >= widen_below:
+    if whole == 1 or c >= _rule.widen_below:
         return 0
     turned = Geometry(geometry.kernel, (1, 1), offset, geometry.dilation, size, geometry.groups)
     return 0 if math.prod(size) * _gathering(turned, f, c, widening(turned, f, c)) < oh * row else whole
@@ -83,14 +105,20 @@ def _width(geometry: Geometry, r: int) -> int:
 
 
 def _gathering(geometry: Geometry, c: int, f: int, r: int) -> float:
-    """The nanoseconds that a result takes if r neighbours are computed in one row of columns, estimated."""
+    """What a result costs if r neighbours are computed in one row of columns."""
     run = geometry.kernel[0] * _width(geometry, r) * c
-    return 2 * run * f * (1 + 16 / (r * f)) / product_speed + 4 * run / r / copy_speed
+    return 2 * run * (f + _rule.narrow / r) + 4 * run / r * _rule.byte_weight
+
+
+def _scattering(geometry: Geometry, c: int, f: int, r: int) -> float:
+    """What an upstream pixel costs if the columns of r neighbours are added in one run; adding moves thrice as much."""
+    run = geometry.kernel[0] * _width(geometry, r) * c
+    return 2 * run * (f + _rule.narrow / r) + 12 * run / r * _rule.byte_weight
 
 
 def winograd_operations(geometry: Geometry, n: int, c: int, f: int) -> float:
     """Winograd's operations, as a fraction of those of the plain product."""
     oh, ow = geometry.out
     tiles = n * -(-oh // 4) * -(-ow // 4)
-    transforms = tiles * 36 * (36 * c + 16 * f) + filter_weight * 9 * 36 * c * f
+    transforms = tiles * 36 * (36 * c + 16 * f) + _rule.filter_weight * 9 * 36 * c * f
     return (transforms + tiles * 36 * c * f) / max(9 * c * f * n * oh * ow, 1)

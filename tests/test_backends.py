@@ -1,0 +1,154 @@
+"""The kernels of convolutions against their plain definition, and the rule that chooses between them."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+import tinygrad_cnn as tg
+from tinygrad_cnn import backends
+from tinygrad_cnn.kernels import choice, conv
+from tinygrad_cnn.kernels.columns import Geometry
+from tinygrad_cnn.kernels.windows import col2im, im2col
+
+ALWAYS = backends.Rule(winograd_below=float("inf"))
+NEVER = backends.Rule(winograd=False, widen_below=0)
+
+
+@pytest.fixture(autouse=True)
+def rule_as_before():
+    before = backends.rule()
+    yield
+    backends.use(before)
+
+
+def plain(x, w, g, padding):
+    """The convolution and its gradients as products with the columns of the whole batch, in float64."""
+    x, w, g = (a.astype(np.float64) for a in (x, w, g))
+    n, f, settings = len(x), len(w), (w.shape[2:], (1, 1), padding, (1, 1))
+    columns = im2col(x, *settings)
+    out = (w.reshape(f, -1) @ columns).reshape(n, f, *g.shape[2:])
+    upstream = g.reshape(n, f, -1)
+    x_grad = col2im(w.reshape(f, -1).T @ upstream, x.shape[2:], *settings)
+    return out, x_grad, np.einsum("nfp,nkp->fk", upstream, columns).reshape(w.shape)
+
+
+def kernels(x, w, g, padding):
+    settings = ((1, 1), padding, (1, 1), 1)
+    return (
+        conv.conv2d(x, w, None, *settings),
+        conv.conv2d_input_grad(g, w, None, x.shape[2:], *settings),
+        conv.conv2d_weight_grad(g, x, w.shape[2:], *settings),
+    )
+
+
+SIZES = st.tuples(st.integers(1, 5), st.integers(1, 5))
+
+
+@st.composite
+def convolutions(draw, kernels=SIZES):
+    kh, kw = draw(kernels)
+    n, c, f = draw(st.integers(1, 5)), draw(st.sampled_from([1, 3, 6, 16])), draw(st.sampled_from([1, 4, 7, 16, 40]))
+    padding = draw(st.tuples(st.integers(0, kh - 1), st.integers(0, kw - 1)))
+    oh, ow = draw(st.integers(1, 13)), draw(st.integers(1, 13))
+    h, w = oh + kh - 1 - 2 * padding[0], ow + kw - 1 - 2 * padding[1]
+    if h < 1 or w < 1:
+        padding, h, w = (0, 0), oh + kh - 1, ow + kw - 1
+    rng = np.random.default_rng(draw(st.integers(0, 1000)))
+    shapes = (n, c, h, w), (f, c, kh, kw), (n, f, oh, ow)
+    x, weight, g = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    if draw(st.booleans()):  # channels-last memory
+        x, g = (np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (x, g))
+    return x, weight, g, padding
+
+
+def agree(arguments, rule):
+    backends.use(rule)
+    for got, want in zip(kernels(*arguments), plain(*arguments), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
+
+
+@given(convolutions(st.just((3, 3))))
+def test_winograd_is_the_plain_convolution(arguments):
+    agree(arguments, ALWAYS)
+
+
+@given(convolutions())
+def test_several_results_in_a_row_are_the_plain_convolution(arguments):
+    agree(arguments, backends.Rule(winograd=False, byte_weight=100.0, widen_below=100))  # as many as possible
+
+
+@given(convolutions())
+def test_columns_are_the_plain_convolution(arguments):
+    agree(arguments, NEVER)
+
+
+def test_winograd_of_many_channels_and_blocks():
+    rng = np.random.default_rng(0)
+    shapes = (9, 64, 17, 15), (96, 64, 3, 3), (9, 96, 17, 15)
+    x, w, g = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
+    assert backends.explain(x.shape, w.shape, padding=1).startswith("winograd")
+    agree((x, w, g, (1, 1)), backends.Rule())
+
+
+@pytest.mark.parametrize(
+    ("settings", "way"),
+    [
+        ({}, "winograd"),
+        ({"dtype": np.float64}, "columns"),
+        ({"stride": 2}, "columns"),
+        ({"dilation": (1, 2)}, "columns"),
+        ({"groups": 64, "weight": (64, 1, 3, 3)}, "depthwise"),
+        ({"groups": 2, "weight": (128, 32, 3, 3)}, "columns"),
+        ({"weight": (64, 64, 5, 5)}, "columns"),
+    ],
+    ids=str,
+)
+def test_explains_which_kernel_runs(settings, way):
+    shapes = dict(input=(32, 64, 16, 16), weight=(64, 64, 3, 3))
+    assert backends.explain(**{**shapes, **settings}).startswith(way)
+
+
+def test_few_filters_are_computed_several_in_a_row():
+    assert "results in a row" in backends.explain((256, 1, 28, 28), (6, 1, 5, 5), padding=2)
+    assert "1 result in a row" in backends.explain((256, 64, 28, 28), (64, 64, 5, 5), padding=2)
+
+
+def test_flags_hold_within_their_block():
+    before = backends.rule()
+    with backends.flags(winograd=False) as rule:
+        assert backends.rule() is rule
+        assert not rule.winograd
+    assert backends.rule() is before
+    with pytest.raises(tg.errors.ArgumentError, match=r"settings of the rule: winograd, "), backends.flags(fft=True):
+        pass
+    with pytest.raises(tg.errors.ShapeError, match="expected shapes"):
+        backends.explain((1, 2), (3, 4))
+
+
+def test_the_adjoint_scatters_or_gathers_by_rule():
+    wide = Geometry((3, 3), (1, 1), (1, 1), (1, 1), (8, 8), 1)
+    assert choice.scattering(wide, (1, 1), (8, 8), 64, 64) == 0  # gathers
+    assert choice.scattering(wide._replace(stride=(2, 2)), (1, 1), (16, 16), 64, 64) == 1  # scatters
+    lenet = Geometry((5, 5), (1, 1), (0, 0), (1, 1), (10, 10), 1)
+    assert choice.scattering(lenet, (4, 4), (14, 14), 6, 16) == 10  # scatters whole rows
+
+
+def test_a_measured_rule_is_written_read_and_used(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(backends, "_PLAIN", [(1, 4, 2, 2), (1, 8, 16, 16)])
+    monkeypatch.setattr(backends, "_NARROW", [(1, 4, 1, 2, 3)])
+    before = backends.rule()
+    backends.main(["--measure", str(tmp_path / "rule.json")])
+    assert backends.rule() is before  # measuring changes nothing
+    rule = backends.load(tmp_path / "rule.json")
+    backends.use(rule)
+    backends.main([])
+    printed = capsys.readouterr().out
+    for name, value in dataclasses.asdict(rule).items():
+        assert f"{name:15s} {value!r}" in printed
+    (tmp_path / "other.json").write_text(json.dumps({"speed": 1}), encoding="utf-8")
+    with pytest.raises(tg.errors.ArgumentError, match="isn't a rule"):
+        backends.load(tmp_path / "other.json")
