@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from tinygrad_cnn.autograd.record import OUT, RESIDUAL, SHAPE, VALUE, FusedRule, Slot
+from tinygrad_cnn.kernels.elementwise import in_parts
 
 REQUIRED: Any = object()  # stands for the default of a parameter that has none
 
@@ -90,6 +91,8 @@ class Declaration:
             for name in inspect.signature(formula).parameters:
                 if name != "g":
                     self._slot(name)  # raises on a name that means nothing
+        if self.elementwise is not None:
+            formulas = {argument: in_parts(formula) for argument, formula in formulas.items()}
         self.formulas.update(formulas)
 
     def fused_gradients(self, inputs: Sequence[str], rule: Callable[..., Any]) -> None:

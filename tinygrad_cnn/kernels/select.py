@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.backend import Array
-
-_BITS = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}
+from tinygrad_cnn.kernels.elementwise import BITS, fill, in_parts
+from tinygrad_cnn.kernels.workspace import workspace
 
 
 def _spread(mask: Any) -> Array:
@@ -20,17 +20,31 @@ def _spread(mask: Any) -> Array:
     return np.asarray(np.negative(np.asarray(mask, dtype=bool).view(np.int8)))
 
 
+@in_parts
 def keep(x: Array, mask: Any) -> Array:
     """``x`` where ``mask`` holds, 0 elsewhere."""
     x = np.asarray(x)
-    bits = np.bitwise_and(x.view(_BITS[x.itemsize]), _spread(mask))
+    bits = np.bitwise_and(x.view(BITS[x.itemsize]), _spread(mask))
     return np.asarray(bits.view(x.dtype))
 
 
+def keep_nonzero(x: Array, other: Array) -> Array:
+    """``x`` where ``other`` is not 0, 0 elsewhere; both have the same shape."""
+    return fill(np.empty_like(x), _keep_nonzero, x, other)
+
+
+def _keep_nonzero(x: Array, other: Array, out: Array) -> None:
+    bits, mask = BITS[x.itemsize], workspace("mask", x.shape, np.int8)
+    np.not_equal(other, 0, out=mask.view(bool))
+    np.negative(mask, out=mask)
+    np.bitwise_and(x.view(bits), mask, out=out.view(bits))
+
+
+@in_parts
 def select(mask: Any, x: Any, y: Any) -> Array:
     """``x`` where ``mask`` holds, ``y`` elsewhere; numbers take the dtype of the array beside them."""
     dtype = np.result_type(x, y)
-    integer = _BITS[dtype.itemsize]
+    integer = BITS[dtype.itemsize]
     x, y = np.asarray(x, dtype).view(integer), np.asarray(y, dtype).view(integer)
     bits = np.bitwise_and(np.bitwise_xor(x, y), _spread(mask))
     return np.asarray(np.bitwise_xor(bits, y).view(dtype))
@@ -38,4 +52,7 @@ def select(mask: Any, x: Any, y: Any) -> Array:
 
 def clip(x: Array, low: float, high: float) -> Array:
     """``x`` brought into [low, high]. NumPy's loop for this is three times as fast as maximum with a number."""
-    return np.asarray(np.asarray(x).clip(low, high))
+    x = np.asarray(x)
+    if x.dtype.kind != "f" or not x.ndim:
+        return np.asarray(x.clip(low, high))
+    return fill(np.empty_like(x), lambda x, out: x.clip(low, high, out=out), x, part=None)

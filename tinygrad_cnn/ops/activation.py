@@ -13,9 +13,10 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
+from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip, keep as keep_array, select
 from tinygrad_cnn.ops._samples import unary
-from tinygrad_cnn.ops.elementwise import choose, keep
+from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero
 from tinygrad_cnn.ops.random import draw_uniform
 from tinygrad_cnn.ops.shape import reshape
 from tinygrad_cnn.ops.unary import erf, exp
@@ -57,7 +58,7 @@ def relu(input: Array) -> Array:
     return np.maximum(input, 0) if input.dtype.kind != "f" else clip(input, 0.0, math.inf)
 
 
-relu.gradients(input=lambda g, out: keep(g, out != 0))
+relu.gradients(input=lambda g, out: keep_nonzero(g, out))
 relu.samples(unary(away_from=(0.0,)))
 relu.reference(np.vectorize(lambda x: x if x > 0 else 0.0))
 _refuse(relu, "b", DTypeError)
@@ -80,6 +81,7 @@ _refuse(hardtanh, "b", DTypeError)
 
 
 @differentiable(elementwise="arithmetic")
+@in_parts
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, ``negative_slope * x`` elsewhere."""
     if 0 < negative_slope <= 1:
@@ -94,6 +96,7 @@ _refuse(leaky_relu, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic", grad_name="PreluKernelBackward0")
+@in_parts
 def prelu_kernel(input: Array, weight: Array) -> Array:
     """x where x > 0, ``weight * x`` elsewhere, with a weight that broadcasts."""
     return select(np.greater(input, 0), input, np.multiply(input, weight))
@@ -147,8 +150,7 @@ def rrelu(input: Any, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: 
 @differentiable(elementwise="arithmetic", name="elu")
 def scaled_elu(input: Array, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Array:
     """``scale * x`` where x > 0, ``scale * alpha * (exp(input_scale * x) - 1)`` elsewhere."""
-    low = np.expm1(np.multiply(np.minimum(input, 0), input_scale)) * (alpha * scale)
-    return select(np.less_equal(input, 0), low, input if scale == 1 else input * scale)
+    return kernels.elu(input, alpha * scale, scale, input_scale)
 
 
 scaled_elu.gradients(
@@ -200,6 +202,7 @@ sigmoid.reference(np.vectorize(lambda x: 1 / (1 + math.exp(-x))))
 
 
 @differentiable(elementwise="float", method=True, inplace=True)
+@in_parts
 def tanh(input: Array) -> Array:
     """The hyperbolic tangent."""
     return np.tanh(input)
@@ -211,9 +214,10 @@ tanh.reference(np.vectorize(math.tanh))
 
 
 @differentiable(elementwise="arithmetic", grad_name="LogSigmoidBackward0")
+@in_parts
 def logsigmoid(input: Array) -> Array:
     """``log(sigmoid(x))`` without overflow."""
-    return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
+    return np.minimum(input, 0) - kernels.log1p_exp(-np.abs(input))
 
 
 logsigmoid.gradients(input=lambda g, input: g * sigmoid(-input))
@@ -225,8 +229,7 @@ _refuse(logsigmoid, "biu", UnsupportedDTypeError)
 @differentiable(elementwise="arithmetic")
 def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """``log(1 + exp(beta * x)) / beta``, a smooth relu; x itself where ``beta * x`` > ``threshold``."""
-    z = np.multiply(input, beta)
-    return select(np.greater(z, threshold), input, np.log1p(np.exp(z)) / beta if beta else np.full_like(z, np.inf))
+    return kernels.softplus(input, beta, threshold)
 
 
 softplus.gradients(
@@ -242,8 +245,7 @@ _refuse(softplus, "biu", UnsupportedDTypeError)
 @differentiable(elementwise="arithmetic")
 def silu(input: Array) -> Array:
     """``x * sigmoid(x)``, also known as swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
-    out = kernels.sigmoid(input)
-    return np.multiply(out, input, out=out)
+    return kernels.silu(input)
 
 
 def _silu_gradient(g: Any, input: Any, out: Any) -> Any:
@@ -258,6 +260,7 @@ _refuse(silu, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
+@in_parts
 def mish(input: Array) -> Array:
     """``x * tanh(softplus(x))`` (Misra 2019)."""
     return input * np.tanh(softplus.forward(input))
@@ -278,6 +281,7 @@ _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 @differentiable(elementwise="arithmetic")
+@in_parts
 def gelu(input: Array, *, approximate: str = "none") -> Array:
     """x times the normal distribution's cumulative probability at x, or its "tanh" approximation.
 
@@ -321,6 +325,7 @@ def _(input: Any, *, approximate: str) -> None:
 
 # ------------------------------------------------------------------------------- piecewise linear and quadratic
 @differentiable(elementwise="arithmetic")
+@in_parts
 def hardsigmoid(input: Array) -> Array:
     """``x / 6 + 1 / 2`` brought into [0, 1]: a sigmoid of straight lines."""
     return clip(input + 3, 0.0, 6.0) / 6
@@ -333,6 +338,7 @@ _refuse(hardsigmoid, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
+@in_parts
 def hardswish(input: Array) -> Array:
     """``x * hardsigmoid(x)`` (Howard et al., "Searching for MobileNetV3", 2019)."""
     return input * hardsigmoid.forward(input)
@@ -347,12 +353,14 @@ _refuse(hardswish, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic", method=True)
+@in_parts
 def hardshrink(input: Array, lambd: float = 0.5) -> Array:
     """x where it is outside of [-lambd, lambd], 0 inside."""
     return keep_array(input, ~((input >= -lambd) & (input <= lambd)))
 
 
 @differentiable(elementwise="arithmetic")
+@in_parts
 def softshrink(input: Array, lambd: float = 0.5) -> Array:
     """x brought nearer to 0 by ``lambd``; 0 within [-lambd, lambd]."""
     return np.subtract(input, np.clip(input, -lambd, lambd))
@@ -367,6 +375,7 @@ softshrink.reference(np.vectorize(lambda x, lambd: math.copysign(max(abs(x) - la
 
 
 @differentiable(elementwise="arithmetic")
+@in_parts
 def threshold(input: Array, threshold: float, value: float) -> Array:
     """x where x > threshold, ``value`` elsewhere."""
     if input.dtype.kind != "f":

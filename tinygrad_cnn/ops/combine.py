@@ -11,6 +11,7 @@ from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
+from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip as clip_array, keep as keep_array
 from tinygrad_cnn.ops._samples import binary, offset_integers
 from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul, needs_tensors
@@ -120,6 +121,8 @@ inplace_method(square, "square_")
 # ---------------------------------------------------------------------------------------------- extremes
 def _extreme(name: str, doc: str, kernel: Any, first: Any, second: Any, reference: Any) -> Op:
     """The larger or smaller of two; ``first`` and ``second`` give each its part of the gradient."""
+
+    kernel = in_parts(kernel)
 
     def forward(input: Array, other: Array) -> Any:
         return kernel(input, other)

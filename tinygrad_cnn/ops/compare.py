@@ -12,6 +12,7 @@ from tinygrad_cnn.autograd.op import Op, operation
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, UnsupportedDTypeError
+from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.ops._samples import unary
 from tinygrad_cnn.ops.elementwise import needs_tensors
 
@@ -60,6 +61,8 @@ def _binary(
     name: str, doc: str, kernel: Any, reference: Callable[[Any, Any], Any], methods: Sequence[str], **settings: Any
 ) -> Op:
     """Declare an op of two inputs; ``methods`` are further names, with an in-place form unless they are operators."""
+
+    kernel = in_parts(kernel)
 
     def forward(input: Array, other: Array) -> Any:
         return kernel(input, other)

@@ -14,6 +14,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import select as kernels
+from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.ops._samples import binary, offset_integers
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "where",
 ]
 
+_add, _subtract, _multiply, _divide = (in_parts(f) for f in (np.add, np.subtract, np.multiply, np.divide))
+
 
 # ----------------------------------------------------------------------------------------------- choosing
 @differentiable(elementwise="arithmetic")
@@ -48,6 +51,22 @@ keep.reference(lambda input, mask: np.where(mask, input, 0.0))
 def _(draw: Any) -> dict[str, Any]:
     shapes = draw.broadcastable_shapes(2)
     return dict(input=draw.array(shapes[0]), mask=draw.mask(shapes[1]))
+
+
+@differentiable(elementwise="arithmetic")
+def keep_nonzero(input: Array, other: MaskArray) -> Array:
+    """``keep(input, other != 0)`` in one go: the gradient of relu."""
+    return kernels.keep_nonzero(input, other)
+
+
+keep_nonzero.gradients(input=lambda g, other: keep_nonzero(g, other), other=lambda g: zero(g))
+keep_nonzero.reference(lambda input, other: np.where(other, input, 0.0))
+
+
+@keep_nonzero.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = draw.shape()
+    return dict(input=draw.array(shape), other=draw.mask(shape))
 
 
 @differentiable(name="where", elementwise="arithmetic")
@@ -149,7 +168,7 @@ def add(input: Array, other: Array, *, alpha: Number = 1) -> Array:
     >>> tg.add(tg.tensor([1.0, 2.0]), 10)
     tensor([11., 12.])
     """
-    return np.add(input, other if alpha == 1 else _scaled(input, other, alpha))
+    return _add(input, other if alpha == 1 else _scaled(input, other, alpha))
 
 
 add.gradients(input=lambda g: g, other=lambda g, alpha: g if alpha == 1 else g * alpha)
@@ -165,7 +184,7 @@ add.reference(np.vectorize(lambda input, other, alpha=1: input + alpha * other))
 )
 def sub(input: Array, other: Array, *, alpha: Number = 1) -> Array:
     """``input - alpha * other``, elementwise with broadcasting."""
-    return np.subtract(input, other if alpha == 1 else _scaled(input, other, alpha))
+    return _subtract(input, other if alpha == 1 else _scaled(input, other, alpha))
 
 
 sub.gradients(input=lambda g: g, other=lambda g, alpha: -g if alpha == 1 else g * -alpha)
@@ -195,7 +214,7 @@ def rsub(input: Any, other: Any, *, alpha: Number = 1) -> Any:
 )
 def mul(input: Array, other: Array) -> Array:
     """``input * other``, elementwise with broadcasting."""
-    return np.multiply(input, other)
+    return _multiply(input, other)
 
 
 mul.gradients(input=lambda g, other: g * other, other=lambda g, input: g * input)
@@ -213,7 +232,7 @@ multiply = mul
 )
 def true_divide(input: Array, other: Array) -> Array:
     """``input / other``, elementwise with broadcasting; integers become floating."""
-    return np.divide(input, other)
+    return _divide(input, other)
 
 
 true_divide.gradients(input=lambda g, other: g / other, other=lambda g, out, other: -g * (out / other))

@@ -13,6 +13,7 @@ from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import erf as erf_kernels
+from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.ops._samples import Sampler, offset_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, zero
 
@@ -78,6 +79,8 @@ def _function(
     grad_name: str | None = None,
 ) -> Op:
     """Declare an op of one input. ``aliases`` are further names of the methods."""
+
+    kernel = in_parts(kernel)
 
     def forward(input: Array) -> Any:
         return kernel(input)
