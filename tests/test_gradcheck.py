@@ -110,6 +110,36 @@ def test_an_error_says_where_and_what():
     assert isinstance(error, RuntimeError)
 
 
+MATRIX = tg.tensor(np.random.default_rng(1).uniform(0.2, 1, (3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("function", "cause"),
+    [
+        (cube(lambda g, x: -3 * x * x * g), "sign"),
+        (cube(lambda g, x: x * x * g), "constant factor 1/3: a mean too many"),
+        (custom(lambda x: x.mean(), lambda g, x: g * tg.ones(3, 3).double()), "constant factor 9: a missing mean"),
+        (custom(lambda x: x @ MATRIX, lambda g, x: (g @ MATRIX.T).T), "transposed"),
+        (cube(lambda g, x: 3 * x * x), "upstream ignored"),
+    ],
+)
+def test_the_likely_cause_is_named(function, cause):
+    with pytest.raises(GradcheckError, match=f"Likely cause: {cause}") as raised:
+        gradcheck(function, drawn(3, 3))
+    assert raised.value.cause == cause
+
+
+def test_a_function_without_a_signature_has_no_names():
+    class Odd:
+        __signature__ = "none"
+
+        def __call__(self, x):
+            return x * x.detach()
+
+    with pytest.raises(GradcheckError, match="with respect to input 0: 3 of 9"):
+        gradcheck(Odd(), drawn(3))
+
+
 def test_an_input_that_misses_its_gradient_is_found_beside_one_that_has_it():
     with pytest.raises(GradcheckError, match=r"input 1 \(`w`\)") as raised:
         gradcheck(lambda x, w: x * w.detach() + 0 * w, (drawn(3), drawn(3)))
@@ -238,6 +268,11 @@ def test_empty_and_scalar_inputs():
     assert gradcheck(lambda x: x.sum(), tg.zeros(0, 3, dtype=tg.float64, requires_grad=True))
     assert gradcheck(lambda x, y: x.sum() * y, (tg.zeros(0, dtype=tg.float64, requires_grad=True), drawn()))
     assert gradcheck(lambda x: x * x, drawn())
+    empty = tg.zeros(0, 3, dtype=tg.float64, requires_grad=True)
+    assert gradcheck(lambda x, y: (x * 2, y * y), (empty, drawn(2)), fast_mode=True)
+    with pytest.raises(GradcheckError, match=r"output 1 with respect to input 1 \(`y`\)"):
+        gradcheck(lambda x, y: (x * 2, y * y.detach()), (empty, drawn(2)))
+    np.testing.assert_array_equal(complex_step_gradient(lambda n: np.ones(2), [3]), [None])
 
 
 # ------------------------------------------------------------------------------------------------- refusals
@@ -279,11 +314,13 @@ def test_what_cannot_be_honoured_raises(function, flag):
 
 
 def test_contradictions():
-    for flags in (dict(check_backward_ad=False), dict(check_batched_forward_grad=True)):
+    batched = dict(check_batched_grad=True, check_backward_ad=False, check_forward_ad=True)
+    for flags in (dict(check_backward_ad=False), dict(check_batched_forward_grad=True), batched):
         with pytest.raises(AssertionError, match="to be True"):
             gradcheck(lambda x: x, drawn(3), **flags)
-    with pytest.raises(AssertionError, match="to be True"):
-        gradgradcheck(lambda x: x, drawn(3), check_rev_over_rev=False)
+    for flags in ({}, dict(check_fwd_over_rev=True)):
+        with pytest.raises(AssertionError, match="to be True"):
+            gradgradcheck(lambda x: x, drawn(3), check_rev_over_rev=False, **flags)
 
 
 def test_outputs_that_change_form():

@@ -125,7 +125,9 @@ def complex_jacobian(evaluate: Evaluate, arrays: Sequence[np.ndarray], real: Dif
                         array[index] = value
         except Exception as error:
             raise ComplexStepError(f"complex step: the function doesn't take complex numbers ({error})") from error
-    values = np.array(rows).reshape(-1, real.base.size)
+    if not rows:
+        return np.empty((0, real.base.size))
+    values = np.array(rows)
     if values.dtype.kind != "c":
         raise ComplexStepError("complex step: the function gives real numbers for complex ones")
     if not np.allclose(values.real, real.base, rtol=1e-12, atol=1e-12, equal_nan=True):

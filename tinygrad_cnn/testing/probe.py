@@ -45,7 +45,6 @@ class Probe:
         for i, array, held in zip(self.wanted, self.arrays, before, strict=True):
             if not np.array_equal(array, held, equal_nan=True):
                 raise GraphError(f"gradcheck: the function overwrites its input {i}; let it work on a clone()")
-        self.all_outputs = results
         self.places = [i for i, out in enumerate(results) if out.requires_grad]
         self.outputs = [results[i] for i in self.places]
         self._seen = self.places or [i for i, out in enumerate(results) if out.is_floating_point()]
@@ -201,16 +200,13 @@ class Probe:
     def row_place(self, row: int) -> tuple[int, tuple[int, ...]]:
         """The input, as an index of ``inputs``, and the index in it, that a row stands for."""
         position = int(np.searchsorted(self.starts, row, side="right")) - 1
-        while not self.arrays[position].size:  # an empty input starts where the next one does
-            position -= 1
         index = np.unravel_index(row - self.starts[position], self.arrays[position].shape)
         return self.wanted[position], tuple(int(i) for i in index)
 
     def column_place(self, column: int) -> tuple[int, tuple[int, ...]]:
         """The output, and the index in it, that a column stands for."""
-        for place in self.places:
-            array = self.all_outputs[place]._array
-            if column < array.size:
-                return place, tuple(int(i) for i in np.unravel_index(column, array.shape))
-            column -= array.size
-        raise IndexError(column)
+        ends = np.cumsum([out._array.size for out in self.outputs])
+        position = int(np.searchsorted(ends, column, side="right"))
+        array = self.outputs[position]._array
+        index = np.unravel_index(column - (ends[position] - array.size), array.shape)
+        return self.places[position], tuple(int(i) for i in index)
