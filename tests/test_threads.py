@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.kernels import parallel
+from tinygrad_cnn.kernels import conv, parallel
 
 nn, F = tg.nn, tg.nn.functional
 
@@ -25,6 +25,7 @@ def threads_as_before():
 def small_shares(monkeypatch, threads):
     """Let even tiny arrays be shared out."""
     monkeypatch.setattr(parallel, "LEAST_SHARE", 1)
+    monkeypatch.setattr(conv, "SMALL", 0)
     tg.set_num_threads(threads)
 
 
@@ -122,7 +123,7 @@ def train_alone(seed):
 
 
 def _in_child(queue):
-    parallel.LEAST_SHARE = 1
+    parallel.LEAST_SHARE, conv.SMALL = 1, 0
     tg.set_num_threads(2)
     queue.put(train_alone(0))
 

@@ -23,6 +23,7 @@ from numpy.lib.stride_tricks import as_strided
 from tinygrad_cnn.kernels.windows import Pair, reach, sliding_windows
 from tinygrad_cnn.kernels.workspace import workspace
 
+FEW = 1 << 13  # values that are copied sooner than it takes to find their runs
 BLOCK_BYTES = 3 << 19  # of columns: fewer leave the cache less, more amortise the product's own packing of filters
 
 
@@ -112,11 +113,14 @@ def by_group(pixels: np.ndarray, groups: int) -> np.ndarray:
 
 def copy_runs(target: np.ndarray, source: np.ndarray) -> None:
     """Copy to a contiguous target. A run of neighbouring values moves as one element, which is up to twice as fast."""
+    if source.size < FEW:
+        np.copyto(target, source)
+        return
     run, axis = source.itemsize, source.ndim
     while axis and (source.strides[axis - 1] == run or source.shape[axis - 1] == 1):
         axis -= 1
         run *= source.shape[axis]
-    if source.size == 0 or run == source.itemsize:
+    if run == source.itemsize:
         np.copyto(target, source)
         return
     element, count = np.dtype((np.void, run)), run // source.itemsize

@@ -21,16 +21,17 @@ from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 from tinygrad_cnn.kernels.workspace import workspace
 
+SMALL = 1 << 18  # multiplications up to which neither threads nor wider products pay, and BLAS stays on one thread
+
 
 def _in_single(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Compute in float32 what is asked for in float16, for which there are no fast products; BLAS on one thread."""
+    """Compute in float32 what is asked for in float16, for which there are no fast products."""
 
     def compute(first: np.ndarray, *arguments: Any) -> np.ndarray:
-        with one_blas_thread():
-            if first.dtype != np.float16:
-                return function(first, *arguments)
-            wide = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in (first, *arguments)]
-            return function(*wide).astype(np.float16)
+        if first.dtype != np.float16:
+            return function(first, *arguments)
+        wide = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in (first, *arguments)]
+        return function(*wide).astype(np.float16)
 
     return compute
 
@@ -97,36 +98,42 @@ def correlate(
 
     ``turned``: with the filters of the adjoint, turned by 180 degrees and with inputs and outputs exchanged.
     """
-    n, groups, (kh, kw) = len(x), geometry.groups, geometry.kernel
+    n, groups, (kh, kw), (oh, ow) = len(x), geometry.groups, geometry.kernel, geometry.out
     c, f = x.shape[1] // groups, out.shape[3] // groups
+    small = n * oh * ow * kh * kw * c * f * groups <= SMALL
     way = choice.convolution(geometry, n, c, f, x.dtype)
     if way == "winograd":
         kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
     else:
         if turned:
             w = w.reshape(groups, c, f, kh, kw)[..., ::-1, ::-1].swapaxes(1, 2).reshape(groups * f, c, kh, kw)
-        if way == "columns" and (joined := choice.widening(geometry, c, f)) > 1:
+        if way == "columns" and not small and (joined := choice.widening(geometry, c, f)) > 1:
             w, geometry, out = widen(w, geometry, joined), geometry.joined(joined), join(out, joined)
             bias = None if bias is None else np.tile(bias, joined)
         kernel, filters = depthwise.correlate if way == "depthwise" else multiply, filter_matrices(w, groups)
+    if small:
+        kernel(x, filters, bias, geometry, out)
+        return
 
     def task(region: tuple[slice, slice]) -> None:
         images, rows = region
         kernel(x[images], filters, bias, geometry.band(rows), out[images, rows])
 
-    run(task, regions(n, geometry.out[0], _cost(geometry, n, c, f), step=4))
+    with one_blas_thread():
+        run(task, regions(n, oh, _cost(geometry, n, c, f), step=4))
 
 
 def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarray:
     """The sum over all windows of upstream g (N,OH,OW,F) times the images' pixels: gradients of the filters."""
-    (n, oh, _, f), c, (kh, kw) = g.shape, x.shape[1] // geometry.groups, geometry.kernel
+    (n, oh, ow, f), c, (kh, kw) = g.shape, x.shape[1] // geometry.groups, geometry.kernel
+    small = n * oh * ow * kh * kw * c * f <= SMALL
     way = choice.convolution(geometry, n, c, f // geometry.groups, x.dtype)
     shape, add = (geometry.groups, f // geometry.groups, kh * kw * c), add_outer_products
     if way == "winograd":
         shape, add = (36, f, c), winograd.add_outer_products
     elif way == "depthwise":
         add = depthwise.add_outer_products
-    elif (joined := choice.widening(geometry, c, f)) > 1:
+    elif not small and (joined := choice.widening(geometry, c, f)) > 1:
         wide = outer_products(join(np.ascontiguousarray(g), joined), x, geometry.joined(joined))
         return narrow(wide, geometry, joined)
 
@@ -136,9 +143,13 @@ def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarr
         add(g[images, rows], x[images], geometry.band(rows), part)
         return part
 
-    total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // geometry.groups), step=4))
-    for other in others:
-        total += other
+    if small:
+        total = task((slice(0, n), slice(0, oh)))
+    else:
+        with one_blas_thread():
+            total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // geometry.groups), step=4))
+        for other in others:
+            total += other
     if way == "winograd":
         return winograd.filter_gradients(total)
     return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
@@ -158,7 +169,8 @@ def scatter(
     def task(images: slice) -> None:
         add_at_windows(g[images], filters, bias, geometry, out[images])
 
-    run(task, shares(n, _cost(geometry, n, c, f)))
+    with one_blas_thread():
+        run(task, shares(n, _cost(geometry, n, c, f)))
 
 
 def interleave(g: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:

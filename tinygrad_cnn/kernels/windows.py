@@ -46,6 +46,8 @@ def sliding_windows(
         strides.append(strides[axis] * d)
         shape[axis] = o
         strides[axis] *= s
+    if canvas.flags.c_contiguous:  # a sixth of as_strided's time, which counts for single images
+        return np.ndarray(shape, canvas.dtype, canvas, 0, strides)
     return as_strided(canvas, shape, strides)
 
 

@@ -24,6 +24,10 @@ Ints = int | Sequence[int]
 
 def ints(value: Any, count: int, op: str, argument: str) -> tuple[int, ...]:
     """``count`` integers from one, or from a sequence of one or ``count`` of them."""
+    if type(value) is int:
+        return (value,) * count
+    if type(value) is tuple and [type(v) for v in value] == [int] * count:
+        return value
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if any(isinstance(v, bool) or not hasattr(v, "__index__") for v in values):
         raise ArgumentTypeError(f"{op}: {argument} expected an int or a tuple of {count} ints, got {value!r}")
