@@ -37,8 +37,10 @@ __all__ = [
 ]
 
 
-def _refuse(op: Op, kinds: str, error: type[Exception]) -> None:
+def _refuse(op: Op, kinds: str, error: type[Exception], **settings: Any) -> None:
     """Declare that ``op`` takes no input whose dtype is of these kinds (b: bool, iu: integers)."""
+    for kind in kinds:
+        op.refuses(error, f"{op.name}: not implemented for", input=np.ones(2, f"{kind}1"), **settings)
 
     @op.check
     def _(input: Any, *settings: Any, **more: Any) -> None:
@@ -323,6 +325,10 @@ def _(input: Any, *, approximate: str) -> None:
         raise UnsupportedDTypeError(f"gelu: not implemented for {input.dtype} inputs; convert with .float()")
 
 
+gelu.refuses(DTypeError, "approximate argument must be either none or tanh", input=(2,), approximate="erf")
+gelu.refuses(UnsupportedDTypeError, "gelu: ", input=np.ones(2, int))
+
+
 # ------------------------------------------------------------------------------- piecewise linear and quadratic
 @differentiable(elementwise="arithmetic")
 @in_parts
@@ -385,7 +391,7 @@ def threshold(input: Array, threshold: float, value: float) -> Array:
 
 threshold.gradients(input=lambda g, input, threshold: keep(g, (input <= threshold) == 0))
 threshold.samples(unary(-2, 2, (0.5,), threshold=0.5, value=-3.0))
-_refuse(threshold, "b", UnsupportedDTypeError)
+_refuse(threshold, "b", UnsupportedDTypeError, threshold=0, value=0)
 threshold.reference(np.vectorize(lambda x, threshold, value: x if x > threshold else value))
 
 

@@ -83,6 +83,10 @@ def _(input: Any, exponent: Any) -> None:
         )
 
 
+pow.refuses(UnsupportedDTypeError, "expected numbers, got bools", input=np.ones(2, bool), exponent=np.ones(2, bool))
+pow.refuses(DTypeError, "Integers to negative integer powers", input=np.ones(2, int), exponent=-1)
+
+
 def _pow_input(g: Any, input: Any, exponent: Any) -> Any:
     if not hasattr(exponent, "shape"):
         if exponent == 0:
@@ -209,6 +213,9 @@ clip = clamp
 def _(input: Any, min: Any, max: Any) -> None:
     if min is None and max is None:
         raise DTypeError("clamp: At least one of 'min' or 'max' must not be None")
+
+
+clamp.refuses(DTypeError, "At least one of 'min' or 'max' must not be None", input=(2,))
 
 
 def _clamp_input(g: Any, input: Any, min: Any, max: Any) -> Any:
@@ -354,6 +361,7 @@ hypot.gradients(input=lambda g, input, out: g * (input / out), other=lambda g, o
 hypot.samples(binary((0.5, 2.0), (0.5, 2.0)))
 hypot.reference(np.vectorize(math.hypot))
 hypot.check(_check_floating("hypot"))
+hypot.refuses(UnsupportedDTypeError, "hypot: expected a floating dtype", input=np.ones(2, int), other=np.ones(2, int))
 
 
 @differentiable(elementwise="arithmetic", method=True)
@@ -369,6 +377,9 @@ logaddexp.gradients(
 logaddexp.samples(binary())
 logaddexp.reference(np.vectorize(lambda input, other: math.log(math.exp(input) + math.exp(other))))
 logaddexp.check(_check_floating("logaddexp"))
+logaddexp.refuses(
+    UnsupportedDTypeError, "logaddexp: expected a floating dtype", input=np.ones(2, int), other=np.ones(2, int)
+)
 for _op in (maximum, minimum, fmax, fmin, atan2, hypot, logaddexp):
     needs_tensors(_op, ("input", "other"))
 

@@ -150,6 +150,9 @@ def _refuse_floating(op: Op) -> None:
                     f"{op.name}: expected integers or bools, got {getattr(x, 'dtype', 'a float')}"
                 )
 
+    for input, other in (((2,), np.ones(2, int)), (np.ones(2, int), (2,)), (np.ones(2, int), 1.0)):
+        op.refuses(UnsupportedDTypeError, "expected integers or bools", input=input, other=other)
+
 
 for _op in (bitwise_and, bitwise_or, bitwise_xor, bitwise_left_shift, bitwise_right_shift):
     _refuse_floating(_op)
@@ -172,6 +175,9 @@ def _(input: Any) -> None:
             f"bitwise_not: ~ (operator.invert) is only implemented on integer and Boolean-type tensors, "
             f"got {input.dtype}"
         )
+
+
+bitwise_not.refuses(ArgumentTypeError, "only implemented on integer and Boolean-type tensors", input=(2,))
 
 
 # ------------------------------------------------------------------------------------- tests on elements

@@ -216,6 +216,53 @@ def _(
         )
 
 
+for _op, _valid, _dtypes in (
+    (conv2d, dict(input=(1, 4, 5, 5), weight=(2, 2, 3, 3), groups=2), ("weight", "bias")),
+    (
+        conv_transpose2d,
+        dict(input=(1, 2, 3, 3), weight=(2, 2, 3, 3), groups=2, bias=None, size=(5, 5)),
+        ("weight", "bias"),
+    ),
+):
+    _channels = 2 if _op is conv2d else 4  # that it gives
+    for _wrong, _changed in (
+        ((DTypeError, "and weight type (torch.float32) should be the same"), dict(weight=np.ones((2, 2, 3, 3), "f4"))),
+        ((DTypeError, "and bias type (torch.float32) should be the same"), dict(bias=np.ones(_channels, "f4"))),
+        (
+            (UnsupportedError, "not implemented for torch.bool"),
+            dict(input=np.ones((1, 1), bool), weight=np.ones((1, 1), bool)),
+        ),
+        ((ShapeError, "non-positive stride"), dict(stride=(1, 0))),
+        ((ShapeError, "negative padding"), dict(padding=(-1, 0))),
+        ((ShapeError, "dilation should be greater than zero"), dict(dilation=(0, 1))),
+        ((ShapeError, "non-positive groups"), dict(groups=0)),
+        ((ShapeError, "at least three dimensions"), dict(weight=(2, 2))),
+        ((ShapeError, "Expected 3-dimensional input for 3-dimensional weight"), dict(weight=(2, 2, 3))),
+        ((ShapeError, "but got 3-dimensional input"), dict(input=(2, 5, 5))),
+        ((ShapeError, "expected weight to be at least 3 at dimension 0"), dict(groups=3)),
+        ((ShapeError, "expected weight to be divisible by 2 at dimension 0"), dict(weight=(3, 2, 3, 3))),
+        ((ShapeError, "channels, but got 3 channels instead"), dict(input=(1, 3, 5, 5))),
+        ((ShapeError, f"expected bias to be 1-dimensional with {_channels} elements"), dict(bias=(3,))),
+        ((ShapeError, "kernel size should be greater than zero"), dict(weight=(2, 2, 0, 3))),
+        (
+            (ShapeError, "Only zero batch or zero channel inputs"),
+            dict(input=(1, _valid["input"][1], 0, 5), padding=(2, 2)),
+        ),
+    ):
+        _op.refuses(*_wrong, **{**_valid, **_changed})  # type: ignore[arg-type]  # an error and a sentence
+conv2d.refuses(
+    ShapeError,
+    "(4 x 7). Kernel size: (5 x 3)",
+    input=(1, 1, 4, 5),
+    weight=(1, 1, 3, 3),
+    padding=(0, 1),
+    dilation=(2, 1),
+)
+conv_transpose2d.refuses(
+    ShapeError, "output size (0, 1) is too small", input=(1, 1, 1, 1), weight=(1, 1, 1, 1), bias=None, size=(0, 1)
+)
+
+
 # ------------------------------------------------------------------------------------ samples and references
 Index = tuple[int, ...]
 

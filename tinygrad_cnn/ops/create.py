@@ -360,6 +360,9 @@ def _(input: Array, value: Array) -> None:
         )
 
 
+fill.refuses(ShapeError, "only supports 0-dimension value tensor but got tensor with 1 dim", input=(2,), value=(1,))
+
+
 @tensor_method
 def zero_(self: Tensor) -> Tensor:
     """Overwrite with zeros."""

@@ -121,6 +121,8 @@ def _triangle(name: str, kernel: Any, what: str, keeps: Any) -> Op:
         if input.ndim < 2:
             raise ShapeError(f"{name}: input tensor must have at least 2 dimensions, got shape {input.shape}")
 
+    op.refuses(ShapeError, "at least 2 dimensions", input=(3,))
+
     op.gradients(input=lambda g, diagonal: op(g, diagonal))
     op.samples(lambda draw: dict(input=draw.array(draw.shape(2, 3)), diagonal=draw.integer(-2, 2)))
 

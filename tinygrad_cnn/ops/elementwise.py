@@ -94,6 +94,9 @@ def _(condition: Any, input: Any, other: Any) -> None:
         )
 
 
+choose.refuses(DTypeError, "condition expected a boolean tensor", condition=(2,), input=(2,), other=(2,))
+
+
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where ``condition`` holds, ``other`` elsewhere; alone, the indices where it holds (a tuple).
 
@@ -201,6 +204,10 @@ def _(input: Any, other: Any, *, alpha: Number) -> None:
         )
 
 
+for _input, _other in ((np.ones(2, bool), (2,)), ((2,), np.ones(2, bool)), ((2,), True)):
+    sub.refuses(DTypeError, "Subtraction, the `-` operator, with a bool tensor", input=_input, other=_other)
+
+
 def rsub(input: Any, other: Any, *, alpha: Number = 1) -> Any:
     """``other - alpha * input``."""
     return sub(other, input, alpha=alpha)
@@ -302,6 +309,12 @@ def fmod(input: Array, other: Array) -> Array:
 fmod.check(_check_integer_division("fmod"))
 needs_tensors(fmod)
 fmod.gradients(input=lambda g: g, other=lambda g, input, other: -g * trunc_divide(input, other))
+
+
+for _op in (floor_divide, trunc_divide, remainder, fmod):
+    _op.refuses(UnsupportedDTypeError, "expected numbers, got bool", input=np.ones(2, bool), other=np.ones(2, bool))
+    _op.refuses(DivisionError, "an integer tensor was divided by 0", input=np.ones(2, int), other=np.array([1, 0]))
+    _op.refuses(DivisionError, "an integer tensor was divided by 0", input=np.ones(2, int), other=0)
 
 
 def _between_jumps(draw: Any) -> dict[str, Any]:

@@ -69,6 +69,15 @@ def _(weight: Array, input: Array, *, padding_idx: int, scale_grad_by_freq: bool
         )
 
 
+for _wrong, _weight, _index in (
+    ((ShapeError, "'weight' must be 2-D"), (3,), np.zeros(2, int)),
+    ((DTypeError, "expected indices of dtype int64 or int32"), (3, 2), (2,)),
+    ((IndexRangeError, "index out of range in self: 3 for a table of 3"), (3, 2), np.array([0, 3])),
+    ((IndexRangeError, "index out of range in self: -1"), (3, 2), np.array([-1, 0])),
+):
+    embedding.refuses(*_wrong, weight=_weight, input=_index)
+
+
 @embedding.samples
 def _(draw: Any) -> dict[str, Any]:
     weight = draw.array((draw.integer(2, 4), draw.integer(1, 3)))

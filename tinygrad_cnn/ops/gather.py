@@ -86,6 +86,19 @@ def _(input: Array, dim: int, index: Array, sparse_grad: bool) -> None:
     _check_range("gather", input.shape, dim, index)
 
 
+for _wrong, _dim, _index in (
+    ((ArgumentTypeError, "argument 'index' must be Tensor, not int"), 0, 1),
+    ((IndexRangeError, "Dimension out of range"), 2, np.zeros((1, 1), int)),
+    ((DTypeError, "Expected dtype int32/int64 for index"), 0, (1, 1)),
+    ((ShapeError, "must have the same number of dimensions"), 0, np.zeros(1, int)),
+    ((ShapeError, "to be no larger than [2, 3] apart from dimension 0"), 0, np.zeros((4, 4), int)),
+    ((IndexValueError, "index 2 is out of bounds for dimension 0 with size 2"), 0, np.array([[0, 2]])),
+    ((IndexValueError, "index -1 is out of bounds for dimension 1 with size 3"), 1, np.array([[0, -1]])),
+):
+    gather.refuses(*_wrong, input=(2, 3), dim=_dim, index=_index)
+gather.refuses(UnsupportedError, "sparse_grad=True", input=(2,), dim=0, index=np.zeros(1, int), sparse_grad=True)
+
+
 @differentiable
 def add_along(values: Array, shape: tuple[int, ...], dim: int, index: Array) -> Array:
     """Zeros of ``shape`` with ``values`` added along ``dim`` where ``index`` says: the adjoint of gather."""

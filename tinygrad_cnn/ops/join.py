@@ -58,6 +58,13 @@ def _(tensors: Sequence[Array], dim: int) -> None:
             raise ShapeError(f"cat: Sizes of tensors must match except in dimension {dim}: got {first} and {x.shape}")
 
 
+cat.refuses(ArgumentTypeError, "expected Tensors, got int as element 1", tensors=[(2,), 3])
+cat.refuses(ShapeError, "zero-dimensional tensor (at position 1)", tensors=[(2,), ()])
+cat.refuses(ShapeError, "same number of dimensions: got 2 and 1", tensors=[(2, 3), (3,)])
+cat.refuses(ShapeError, "must match except in dimension 0: got (2, 3) and (2, 4)", tensors=[(2, 3), (2, 4)], dim=-2)
+cat.refuses(IndexRangeError, "Dimension out of range", tensors=[(2, 3), (2, 3)], dim=2)
+
+
 def _split_like(g: Any, shapes: Sequence[tuple[int, ...]], dim: int) -> list[Any]:
     """The parts of the upstream gradient that belong to inputs of these shapes."""
     parts, start, dim = [], 0, dim % len(g.shape)
@@ -160,6 +167,10 @@ def unbind(input: Array, dim: int = 0) -> tuple[Array, ...]:
 def _(input: Array, dim: int) -> None:
     if not input.ndim:
         raise IndexRangeError("unbind: Dimension specified as 0 but tensor has no dimensions")
+
+
+unbind.refuses(IndexRangeError, "tensor has no dimensions", input=())
+unbind.refuses(IndexRangeError, "Dimension out of range", input=(2,), dim=1)
 
 
 unbind.gradients(input=lambda g, input_shape, dim: stack(g, dim))

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array, require_floating
-from tinygrad_cnn.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from tinygrad_cnn.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import loss as kernels
 from tinygrad_cnn.kernels.rows import images_of, rows_of
 from tinygrad_cnn.ops.softmax import log_softmax
@@ -212,6 +212,19 @@ for _op in (nll_loss, cross_entropy):
     ) -> None:
         require_floating(input, name)
         check_labels(name, input, target, weight, ignore_index)
+
+    for _wrong, _target, _weight in (
+        ((ArgumentError, "batch_size (2) to match target batch_size (3)"), np.zeros(3, int), None),
+        ((ArgumentError, "target batch_size (none)"), np.zeros((), int), None),
+        ((ShapeError, "expect target of shape (2,), got (2, 1)"), np.zeros((2, 1), int), None),
+        ((DTypeError, "expected class indices of dtype int64 or uint8"), (2,), None),
+        ((ShapeError, "for all 3 classes or no classes"), np.zeros(2, int), (2,)),
+        ((DTypeError, "weight expected the scores' dtype"), np.zeros(2, int), np.ones(3, np.float32)),
+        ((IndexRangeError, "Target 3 is out of bounds. There are 3 classes"), np.array([0, 3]), None),
+        ((IndexRangeError, "Target -1 is out of bounds"), np.array([-1, 0]), None),
+    ):
+        _op.refuses(*_wrong, input=(2, 3), target=_target, weight=_weight)
+    _op.refuses(UnsupportedDTypeError, "expected a floating dtype", input=np.ones((2, 3), int), target=np.zeros(2, int))
 
     @_op.samples
     def _(draw: Any) -> dict[str, Any]:

@@ -56,6 +56,10 @@ def _(input: Array, mat2: Array) -> None:
     _check_product("mm", input, mat2)
 
 
+mm.refuses(ShapeError, "mm: input must be a matrix, got shape (3,)", input=(3,), mat2=(3, 2))
+mm.refuses(ShapeError, "mm: mat2 must be a matrix, got shape (1, 3, 2)", input=(2, 3), mat2=(1, 3, 2))
+
+
 mm.gradients(
     input=lambda g, mat2: mm(g, transpose(mat2, 0, 1)),
     mat2=lambda g, input: mm(transpose(input, 0, 1), g),
@@ -85,6 +89,11 @@ def batched_mm(input: Array, mat2: Array) -> Array:
 @batched_mm.check
 def _(input: Array, mat2: Array) -> None:
     _check_product("matmul", input, mat2)
+
+
+for _op in (mm, batched_mm):
+    _op.refuses(ShapeError, "cannot be multiplied (2x3 and 2x3)", input=(2, 3), mat2=(2, 3))
+    _op.refuses(DTypeError, "to have the same dtype", input=(2, 3), mat2=np.ones((3, 2), np.float32))
 
 
 batched_mm.gradients(
@@ -309,6 +318,17 @@ def _(input: Array, weight: Array, bias: Array | None) -> None:
         if bias.shape not in ((), (1,), (len(weight),)):
             raise ShapeError(f"linear: bias expected shape ({len(weight)},), got {bias.shape}")
         _check_dtypes("linear", input, bias)
+
+
+for _wrong, _input, _weight, _bias in (
+    ((ShapeError, "weight expected shape (out_features, in_features), got (3,)"), (2, 3), (3,), None),
+    ((ShapeError, "expected 3 features, got 2"), (3, 2), (4, 3), None),
+    ((ShapeError, "expected 3 features, got 0"), (), (4, 3), None),
+    ((DTypeError, "same dtype"), (2, 3), np.ones((4, 3), np.float32), None),
+    ((ShapeError, "bias expected shape (4,), got (3,)"), (2, 3), (4, 3), (3,)),
+    ((DTypeError, "same dtype"), (2, 3), (4, 3), np.ones(4, np.float32)),
+):
+    linear.refuses(*_wrong, input=_input, weight=_weight, bias=_bias)
 
 
 linear.gradients(

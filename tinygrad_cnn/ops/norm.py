@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array, require_floating
-from tinygrad_cnn.errors import DTypeError, ShapeError
+from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import norm as kernels
 from tinygrad_cnn.kernels.rows import images_of, rows_of
 
@@ -86,6 +86,19 @@ def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, e
     _check_parameters("batch_norm", input, input.shape[1:2], weight=weight, bias=bias)
 
 
+batch_norm.refuses(
+    UnsupportedDTypeError,
+    "batch_norm: input expected a floating dtype",
+    input=np.ones((2, 3), int),
+    weight=np.ones(3, int),
+    eps=1e-05,
+)
+batch_norm.refuses(ShapeError, "batch_norm: weight expected shape (3,)", input=(2, 3), weight=(2,), eps=1e-05)
+batch_norm.refuses(
+    DTypeError, "mixed dtype: input is torch.float64", input=(2, 3), weight=np.ones(3, np.float32), eps=1e-05
+)
+
+
 def _draw_affine(draw: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     weight = draw.array(shape, 0.5, 1.0) if draw.boolean() else None
     return dict(weight=weight, bias=draw.array(shape) if draw.boolean() else None)
@@ -129,6 +142,16 @@ scale_channels.gradients(
 def _(input: Array, scale: Array, shift: Array | None = None) -> None:
     require_floating(input, "scale_channels")
     _check_parameters("scale_channels", input, input.shape[1:2], scale=scale, shift=shift)
+
+
+scale_channels.refuses(
+    UnsupportedDTypeError,
+    "scale_channels: input expected a floating dtype",
+    input=np.ones((2, 3), int),
+    scale=np.ones(3, int),
+)
+scale_channels.refuses(ShapeError, "scale_channels: scale expected shape (3,)", input=(2, 3), scale=(2,))
+scale_channels.refuses(DTypeError, "mixed dtype: input is torch.float64", input=(2, 3), scale=np.ones(3, np.float32))
 
 
 @scale_channels.samples
@@ -203,6 +226,20 @@ def _(input: Any, weight: Any = None, bias: Any = None, *, dims: int, eps: float
 def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, dims: int, eps: float) -> None:
     require_floating(input, "layer_norm")
     _check_parameters("layer_norm", input, input.shape[input.ndim - dims :], weight=weight, bias=bias)
+
+
+layer_norm.refuses(
+    UnsupportedDTypeError,
+    "layer_norm: input expected a floating dtype",
+    input=np.ones((2, 3), int),
+    weight=np.ones(3, int),
+    dims=1,
+    eps=1e-05,
+)
+layer_norm.refuses(ShapeError, "layer_norm: weight expected shape (3,)", input=(2, 3), weight=(2,), dims=1, eps=1e-05)
+layer_norm.refuses(
+    DTypeError, "mixed dtype: input is torch.float64", input=(2, 3), weight=np.ones(3, np.float32), dims=1, eps=1e-05
+)
 
 
 @layer_norm.samples

@@ -43,6 +43,11 @@ def _(input: Array, pad: tuple[int, ...], value: Number = 0) -> None:
             raise ShapeError(f"constant_pad_nd: can't take {(-before, -after)} elements from {side} of {list(shape)}")
 
 
+constant_pad_nd.refuses(ShapeError, "Padding length must be divisible by 2", input=(2,), pad=(1,))
+constant_pad_nd.refuses(ShapeError, "padding length 4 and input of dimension 1", input=(2,), pad=(0, 0, 1, 1))
+constant_pad_nd.refuses(ShapeError, "can't take (2, 1) elements from 2", input=(2,), pad=(-2, -1))
+
+
 @constant_pad_nd.samples
 def _(draw: Any) -> dict[str, Any]:
     shape = draw.shape(min_dims=1, min_side=2)

@@ -11,7 +11,7 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import GraphError, ShapeError
+from tinygrad_cnn.errors import GraphError, IndexRangeError, ShapeError
 from tinygrad_cnn.ops.shape import sizes_of
 
 __all__ = ["adjoint", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"]
@@ -34,6 +34,11 @@ def _(input: Array, dims: Sequence[int]) -> None:
         raise ShapeError(f"permute: dims expected one number for each of {input.ndim} dimensions, got {tuple(dims)}")
     if len({check_dim(d, input.ndim, "permute") for d in dims}) != len(dims):
         raise GraphError(f"permute: duplicate dims are not allowed, got {tuple(dims)}")
+
+
+permute.refuses(ShapeError, "one number for each of 2 dimensions", input=(2, 3), dims=(0,))
+permute.refuses(GraphError, "duplicate dims", input=(2, 3), dims=(1, -1))
+permute.refuses(IndexRangeError, "Dimension out of range", input=(2, 3), dims=(0, 2))
 
 
 def _inverse(dims: Sequence[int]) -> tuple[int, ...]:

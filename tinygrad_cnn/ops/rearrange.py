@@ -12,7 +12,7 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
+from tinygrad_cnn.errors import ArgumentTypeError, GraphError, IndexRangeError, ShapeError
 from tinygrad_cnn.ops.join import stack
 from tinygrad_cnn.ops.permute import transpose
 from tinygrad_cnn.ops.shape import as_shape, broadcast_tensors, expand, reshape, sizes_of
@@ -93,6 +93,12 @@ def _(input: Array, shifts: Dims, dims: Dims | None) -> None:
         raise GraphError(f"roll: shifts and dimensions must align. shifts: {len(moves)}, dims:{len(along)}")
     for dim in along:
         check_dim(dim, input.ndim, "roll")
+
+
+roll.refuses(GraphError, "`shifts` required", input=(2,), shifts=())
+roll.refuses(GraphError, "must align. shifts: 1, dims:2", input=(2, 3), shifts=1, dims=(0, 1))
+roll.refuses(GraphError, "must align. shifts: 2, dims:0", input=(2, 3), shifts=(1, 1))
+roll.refuses(IndexRangeError, "Dimension out of range", input=(2, 3), shifts=1, dims=2)
 
 
 roll.gradients(input=lambda g, shifts, dims: roll(g, tuple(-s for s in as_shape(shifts, "roll")), dims))
@@ -224,6 +230,12 @@ def _(input: Array, dimension: int, size: int, step: int) -> None:
         raise ShapeError(f"unfold: maximum size for tensor at dimension {dimension} is {side} but size is {size}")
     if step <= 0:
         raise ShapeError(f"unfold: step is {step} but must be > 0")
+
+
+unfold_dim.refuses(ShapeError, "dimension 0 is 3 but size is 4", input=(3,), dimension=0, size=4, step=1)
+unfold_dim.refuses(ShapeError, "dimension 0 is 3 but size is -1", input=(3,), dimension=0, size=-1, step=1)
+unfold_dim.refuses(ShapeError, "dimension 0 is 1 but size is 2", input=(), dimension=0, size=2, step=1)
+unfold_dim.refuses(ShapeError, "step is 0", input=(3,), dimension=0, size=2, step=0)
 
 
 @differentiable

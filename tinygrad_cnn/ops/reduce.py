@@ -12,7 +12,7 @@ from tinygrad_cnn.autograd.methods import numpy_names, tensor_method
 from tinygrad_cnn.autograd.op import differentiable, operation
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import DTYPES, Array, as_dtype, as_floating, require_floating
-from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
+from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
 from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.elementwise import keep
@@ -126,6 +126,14 @@ def _(input: Array, dim: Dims, keepdim: bool, dtype: Any) -> None:
             f"mean(): could not infer output dtype. Input dtype must be a floating point dtype. Got: {wanted}; "
             "convert with .float() or pass dtype=float32"
         )
+
+
+mean.refuses(DTypeError, "could not infer output dtype", input=np.ones(2, int))
+mean.refuses(DTypeError, "could not infer output dtype", input=(2,), dtype="int64")
+for _op in (sum, mean):
+    _op.refuses(ArgumentTypeError, "argument 'keepdim' must be bool, not int", input=(2,), dim=0, keepdim=1)
+    _op.refuses(ShapeError, "dim 1 appears multiple times", input=(2, 3), dim=(1, -1))
+    _op.refuses(IndexRangeError, "Dimension out of range", input=(2, 3), dim=2)
 
 
 @mean.reference

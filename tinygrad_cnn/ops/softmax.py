@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, as_dtype
-from tinygrad_cnn.errors import UnsupportedDTypeError
+from tinygrad_cnn.errors import IndexRangeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.ops.reduce import sum as sum_
 from tinygrad_cnn.ops.unary import exp
@@ -26,6 +26,9 @@ def _check_softmax(op: Op) -> None:
             raise UnsupportedDTypeError(
                 f"{op.name}: not implemented for {input.dtype} inputs; pass dtype, or use .float()"
             )
+
+    op.refuses(UnsupportedDTypeError, "not implemented for int64", input=np.ones(2, int), dim=0)
+    op.refuses(IndexRangeError, "Dimension out of range", input=(2,), dim=1)
 
 
 def _in_dtype(input: Array, dtype: Any) -> Array:

@@ -122,6 +122,11 @@ def _(input: Array, k: int, dim: int, largest: bool, sorted: bool) -> None:
         raise ShapeError(f"topk: selected index k out of range: k={k}, dimension {dim} of shape {input.shape}")
 
 
+_topk.refuses(UnsupportedError, "does not support bool", input=np.ones(2, bool), k=1, dim=0, largest=True, sorted=True)
+for _k, _shape in ((-1, (2,)), (3, (2,)), (2, ())):
+    _topk.refuses(ShapeError, f"out of range: k={_k}", input=_shape, k=_k, dim=0, largest=True, sorted=True)
+
+
 _topk.gradients(input=lambda g, indices, dim, input_shape: unpick(g, indices, dim, input_shape))
 
 

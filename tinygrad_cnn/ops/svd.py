@@ -64,6 +64,9 @@ def _(A: Array) -> None:
         raise DTypeError(f"linalg.svd: Expected a floating point tensor as input. Got {DTYPES[A.dtype]}; use .float()")
 
 
+svdvals.refuses(DTypeError, "Expected a floating point tensor", A=np.ones((2, 2), int))
+
+
 def _svdvals_gradient(g: Any, A: Any) -> Any:
     u, _, vh = svd(A)
     return matmul(u * g[..., None, :], vh)

@@ -222,6 +222,8 @@ def _refuse_bool(op: Op, hint: str, error: type[Exception] = UnsupportedDTypeErr
         if isinstance(input, np.ndarray) and input.dtype.kind == "b":
             raise error(f"{op.name}: expected numbers, got a bool tensor; {hint}")
 
+    op.refuses(error, "expected numbers, got a bool tensor", input=np.ones(2, bool))
+
     return op
 
 
@@ -293,6 +295,9 @@ def _(input: Any) -> None:
         raise UnsupportedDTypeError(f"frac: expected a floating dtype, got {input.dtype}; an integer has no fraction")
 
 
+frac.refuses(UnsupportedDTypeError, "an integer has no fraction", input=np.ones(2, int))
+
+
 @differentiable(elementwise="arithmetic", method=True, inplace=True)
 def round(input: Array, *, decimals: int = 0) -> Array:
     """To the nearest integer, or to some decimals; halves go to the even neighbour."""
@@ -312,6 +317,10 @@ round.reference(np.vectorize(lambda x, decimals=0: math.floor(x * 10.0**decimals
 def _(input: Any, *, decimals: int) -> None:
     if isinstance(input, np.ndarray) and (input.dtype.kind == "b" or (decimals and input.dtype.kind != "f")):
         raise UnsupportedDTypeError(f"round: expected a floating dtype, got {input.dtype}; convert with .float()")
+
+
+round.refuses(UnsupportedDTypeError, "round: expected a floating dtype, got bool", input=np.ones(2, bool))
+round.refuses(UnsupportedDTypeError, "round: expected a floating dtype, got int64", input=np.ones(2, int), decimals=1)
 
 
 @tensor_method

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.op import differentiable
+from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import windows
@@ -92,6 +92,27 @@ def _(input: Array, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pa
         )
 
 
+def _refusals(op: Op, **valid: Any) -> None:
+    """What both refuse, each a change of valid arguments."""
+    for wrong, changed in (
+        ((UnsupportedError, "not implemented for torch.int64"), dict(input=np.ones(valid["input"], int))),
+        ((ShapeError, "kernel size should be greater than zero"), dict(kernel_size=(2, 0))),
+        ((ShapeError, "non-positive stride"), dict(stride=(0, 1))),
+        ((ShapeError, "negative padding"), dict(padding=(0, -1))),
+        ((ShapeError, "dilation should be greater than zero"), dict(dilation=(1, 0))),
+        ((ShapeError, "non-zero dimensions"), dict(input=(1, 0, *valid["input"][2:]))),
+        ((ShapeError, "non-zero dimensions"), dict(input=valid["input"][1:])),
+    ):
+        op.refuses(*wrong, **{**valid, **changed})  # type: ignore[arg-type]  # an error and a sentence
+
+
+_refusals(im2col, input=(1, 1, 3, 3), kernel_size=(2, 2))
+im2col.refuses(ShapeError, "its components must be at least one", input=(1, 1, 1, 3), kernel_size=(2, 2))
+im2col.refuses(
+    ShapeError, "its components must be at least one", input=(1, 1, 3, 4), kernel_size=(2, 2), dilation=(1, 4)
+)
+
+
 @col2im.check
 def _(input: Array, output_size: Pair, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> None:
     check_windows("fold", input.dtype, kernel_size, stride, padding, dilation)
@@ -112,6 +133,15 @@ def _(input: Array, output_size: Pair, kernel_size: Pair, dilation: Pair, paddin
             f"padding={padding}, stride={stride}, expected size of input's dimension 2 to match the calculated number "
             f"of sliding blocks {out[0]} * {out[1]} = {out[0] * out[1]}, but got input.size(2)={input.shape[2]}"
         )
+
+
+_refusals(col2im, input=(1, 4, 4), output_size=(3, 3), kernel_size=(2, 2))
+for _sentence, _columns, _size in (
+    ("divisible by the product of kernel_size", (1, 5, 4), (3, 3)),
+    ("sliding blocks 2 * 2 = 4, but got input.size(2)=3", (1, 4, 3), (3, 3)),
+    ("sliding blocks 0 * 2", (1, 4, 0 + 1), (1, 3)),
+):
+    col2im.refuses(ShapeError, _sentence, input=_columns, output_size=_size, kernel_size=(2, 2))
 
 
 # ------------------------------------------------------------------------------------ samples and references

@@ -84,6 +84,13 @@ def _(x: Array, ord: Number, dim: Dims, keepdim: bool, dtype: Any) -> None:
         )
 
 
+vector_norm.refuses(ArgumentTypeError, "argument 'ord' must be Number, not str", x=(2,), ord="fro")
+vector_norm.refuses(ArgumentTypeError, "argument 'ord' must be Number, not NoneType", x=(2,), ord=None)
+vector_norm.refuses(DTypeError, "Expected a floating point tensor", x=np.ones(2, int))
+for _ord in (-1, -math.inf, math.inf):
+    vector_norm.refuses(ShapeError, "on an empty tensor", x=(2, 0), ord=_ord, dim=1)
+
+
 @vector_norm.samples
 def _(draw: Any) -> dict[str, Any]:
     arguments = reduction()(draw)
