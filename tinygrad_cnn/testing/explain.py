@@ -4,17 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
+
+ROWS = 5  # of differing elements that a message shows
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+COLUMN = 14
+
+
+class Cause(NamedTuple):
+    """A pattern that was recognised: a short stable phrase, and what a reader can do with it."""
+
+    phrase: str
+    why: str = ""
+    where: str = ""  # which elements differ: "all of them where windows overlap"
+    key: str = ""  # what is the same about it in every case, where the phrase has a number in it
+
+    @property
+    def kind(self) -> str:
+        """What is the same about it in every case."""
+        return self.key or self.phrase
 
 
 @dataclass(eq=False)
 class Finding:
     """Two arrays that should agree and don't, with what is known about how they came about."""
 
-    actual: Any
-    expected: Any
+    actual: Any = None
+    expected: Any = None
     name: str = ""  # of the op or function
     property: str = "first_order"
     argument: str = ""  # whose gradient it is; empty for the result itself
@@ -23,49 +42,191 @@ class Finding:
     upstream: Sequence[np.ndarray] = ()
     rtol: float = 1e-5
     atol: float = 1e-7
+    label: str = "numerical"  # what ``expected`` is
+    where: str = ""  # the circumstances: "with float32 inputs"
+    place: Any = None  # the argument as a ``Place``
+    tied: bool = False  # whether elements were made equal on purpose
+    given: Cause | None = None  # the cause, if it is known
 
+    def __post_init__(self) -> None:
+        self.name = self.name or getattr(self.op, "name", "function")
+
+    @cached_property
+    def bad(self) -> np.ndarray:
+        """Where the two differ; one True if their shapes do."""
+        if self.actual is None or np.shape(self.actual) != np.shape(self.expected):
+            return np.asarray(True)
+        if self.actual.dtype.kind in "biu" and self.expected.dtype.kind in "biu":
+            return np.asarray(self.actual != self.expected)
+        close = np.isclose(self.actual, self.expected, rtol=self.rtol, atol=self.atol, equal_nan=True)
+        return np.asarray(~close)
+
+    @cached_property
+    def differs(self) -> bool:
+        """Whether there is anything to explain."""
+        return bool(self.bad.any())
+
+    @cached_property
+    def same_shape(self) -> bool:
+        """Whether there are two arrays to compare element by element."""
+        return self.actual is not None and np.shape(self.actual) == np.shape(self.expected)
+
+    @cached_property
     def indices(self) -> list[tuple[int, ...]]:
-        """Where the two differ."""
-        actual, expected = np.asarray(self.actual), np.asarray(self.expected)
-        if actual.shape != expected.shape:
+        """The indices of the elements that differ; none if the shapes do."""
+        if not self.same_shape:
             return []
-        bad = ~np.isclose(actual, expected, rtol=self.rtol, atol=self.atol, equal_nan=True)
-        return [tuple(int(i) for i in index) for index in np.argwhere(bad)]
+        return [tuple(int(i) for i in index) for index in np.argwhere(self.bad)]
 
 
 class ConformanceError(AssertionError):
-    """An op breaks one of the properties. Its message says where, shows both values, and names the likely cause."""
+    """An op breaks one of the properties. Its message says where, shows both values, and names the likely cause.
 
-    def __init__(self, finding: Finding) -> None:
+    ``others`` are findings of the same kind from other cases: a cause must fit them as well.
+    """
+
+    def __init__(self, finding: Finding, others: Sequence[Finding] = ()) -> None:
         super().__init__()
-        self.finding = finding
+        self.finding, self.others = finding, list(others)
         self.op, self.property, self.argument = finding.name, finding.property, finding.argument
-        self.actual, self.expected = finding.actual, finding.expected
+        self.actual, self.expected, self.indices = finding.actual, finding.expected, finding.indices
 
-    @property
-    def indices(self) -> list[tuple[int, ...]]:
-        """Where the two differ; empty if their shapes do."""
-        return self.finding.indices()
+    @cached_property
+    def diagnosis(self) -> Cause | None:
+        """The pattern that fits, if a known one does."""
+        if self.finding.given is not None:
+            return self.finding.given
+        from tinygrad_cnn.testing.causes import diagnose
+
+        return diagnose(self.finding, self.others)
 
     @property
     def cause(self) -> str:
         """The likely cause, a short stable phrase; empty if no known pattern fits."""
-        return ""
+        return self.diagnosis.phrase if self.diagnosis is not None else ""
+
+    @cached_property
+    def message(self) -> str:
+        """What is wrong, where, the two values side by side, the likely cause, and the case to try it on."""
+        finding, cause = self.finding, self.diagnosis
+        lines = [f"{finding.name}: {_headline(finding, cause)}", *_table(finding)]
+        if cause is not None:
+            lines.append(f"  likely cause: {cause.phrase}" + (f". {cause.why}" if cause.why else ""))
+        lines += _case(finding)
+        return "\n".join(lines)
 
     def __str__(self) -> str:
-        actual, expected = np.asarray(self.actual), np.asarray(self.expected)
-        place = f"gradient of `{self.argument}`" if self.argument else "result"
-        if actual.shape != expected.shape:
-            return f"{self.op}: {place}: shape {actual.shape}, expected {expected.shape}"
-        bad = self.indices
-        pairs = [f"{i}: yours {actual[i]:.6g}, numerical {expected[i]:.6g}" for i in bad[:5]]
-        return f"{self.op}: {place}: {len(bad)} of {actual.size} elements differ; " + "; ".join(pairs)
+        return self.message
 
 
 def explain(actual: Any, expected: Any, **known: Any) -> ConformanceError:
     """The error to raise for two arrays that should agree; ``known`` are the other fields of ``Finding``.
 
-    >>> print(explain([1.0, 2.0], [1.0, 4.0], name="square", argument="input"))
-    square: gradient of `input`: 1 of 2 elements differ; (1,): yours 2, numerical 4
+    >>> print(explain([3.0, 9.0], [2.0, 6.0], name="square", argument="input"))
+    square: gradient of `input`: 2 of 2 elements differ
+        index         yours         numerical     ratio
+        (0,)          3             2             1.5
+        (1,)          9             6             1.5
+      likely cause: constant factor 3/2. Every element is 3/2 times what it should be.
     """
     return ConformanceError(Finding(np.asarray(actual), np.asarray(expected), **known))
+
+
+def compare(op: Any, arguments: Mapping[str, Any], actual: Any, expected: Any, **known: Any) -> None:
+    """Raise ConformanceError unless the two arrays agree in shape and values."""
+    finding = Finding(np.asarray(actual), np.asarray(expected), op=op, arguments=arguments, **known)
+    if finding.differs:
+        raise ConformanceError(finding)
+
+
+def refuse(op: Any, arguments: Mapping[str, Any], cause: Cause, **known: Any) -> None:
+    """Raise ConformanceError with a cause that is known."""
+    raise ConformanceError(Finding(op=op, arguments=arguments, given=cause, **known))
+
+
+# ----------------------------------------------------------------------------------------- the message
+def _subject(finding: Finding) -> str:
+    order = "second derivative" if finding.property == "second_order" else "gradient"
+    if not finding.argument:
+        what = "gradients together" if finding.tied else "result"
+    elif finding.actual is None or finding.argument in ("g", "out"):
+        what = f"`{finding.argument}`"
+    elif finding.given is not None and finding.given.phrase == "mutated input":
+        what = f"input `{finding.argument}`"
+    elif " " in finding.argument:
+        what = f"{order} by {finding.argument}"
+    else:
+        what = f"{order} of {_ordinal(finding)}`{finding.argument}`"
+    return f"{what} {finding.where}".rstrip()
+
+
+def _ordinal(finding: Finding) -> str:
+    parameters = getattr(finding.op, "parameters", ())
+    base = finding.argument.partition("[")[0]
+    if base not in parameters or len(getattr(finding.op, "inputs", ())) < 2:
+        return ""
+    index = parameters.index(base)
+    return f"the {ORDINALS[index]} argument " if index < len(ORDINALS) else ""
+
+
+def _headline(finding: Finding, cause: Cause | None) -> str:
+    subject = _subject(finding)
+    if finding.actual is None:
+        return f"{subject}: {finding.property} fails" if not cause else f"{subject}: {cause.phrase}"
+    if not finding.same_shape:
+        shapes = f"shape {np.shape(finding.actual)}, {finding.label} {np.shape(finding.expected)}"
+        return f"{subject}: {shapes}"
+    count, size = int(finding.bad.sum()), finding.bad.size
+    noun = "element differs" if size == 1 else f"of {size} elements differ{'s' if count == 1 else ''}"
+    where = f", {cause.where}" if cause is not None and cause.where else ""
+    return f"{subject}: {count} {noun}{where}"
+
+
+def _number(value: Any) -> str:
+    value = np.asarray(value)
+    return f"{value:.6g}" if value.dtype.kind in "fc" else str(value)
+
+
+def _ratio(actual: Any, expected: Any) -> str:
+    if np.asarray(actual).dtype.kind != "f" or not np.isfinite(actual) or not np.isfinite(expected) or expected == 0:
+        return ""
+    return f"{actual / expected:.4g}"
+
+
+def _table(finding: Finding) -> list[str]:
+    if not finding.same_shape or not finding.differs:
+        return []
+    rows = [("index", "yours", finding.label, "ratio")]
+    for index in finding.indices[:ROWS]:
+        actual, expected = finding.actual[index], finding.expected[index]
+        place = str(tuple(index)).replace(" ", "") if index else "(0-d)"
+        rows.append((place, _number(actual), _number(expected), _ratio(actual, expected)))
+    lines = ["    " + "".join(cell.ljust(COLUMN) for cell in row).rstrip() for row in rows]
+    more = len(finding.indices) - ROWS
+    return [*lines, f"    and {more} more"] if more > 0 else lines
+
+
+def _literal(value: Any) -> str:
+    """An argument as it would be typed in."""
+    if isinstance(value, list | tuple) and any(isinstance(v, np.ndarray) for v in value):
+        return "[" + ", ".join(_literal(v) for v in value) + "]"
+    if not isinstance(value, np.ndarray):
+        return repr(value)
+    if value.size > 40 or not value.size:
+        return f"array of shape {value.shape}, {value.dtype}"
+    text = np.array2string(value, separator=", ", precision=4, max_line_width=10_000, threshold=100)
+    text = " ".join(text.split())
+    return text if value.dtype == np.float64 else f"{text} ({value.dtype})"
+
+
+def _case(finding: Finding) -> list[str]:
+    """The arguments of the case, and the upstream that the gradients are weighted with."""
+    if finding.op is None or not finding.arguments:
+        return []
+    width = max(map(len, (*finding.arguments, "upstream")))
+    lines = ["  the case:"]
+    lines += [f"    {name.ljust(width)} = {_literal(value)}" for name, value in finding.arguments.items()]
+    if len(finding.upstream) and finding.argument:
+        given = finding.upstream[0] if len(finding.upstream) == 1 else list(finding.upstream)
+        lines.append(f"    {'upstream'.ljust(width)} = {_literal(given)}")
+    return lines

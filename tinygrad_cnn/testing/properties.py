@@ -1,0 +1,29 @@
+"""The properties that every op must have, a function each: it raises ConformanceError unless ``op`` has it here.
+
+``arguments`` are one set of valid ones, as the op's samples draw them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tinygrad_cnn.autograd.op import Op
+from tinygrad_cnn.testing.calls import Arguments
+from tinygrad_cnn.testing.derivatives import first_order, second_order, upstream, value
+from tinygrad_cnn.testing.manners import empty, float32, layouts, memory, refusals, repeat, without_grad
+
+Property = Callable[[Op, Arguments], None]
+
+PROPERTIES: dict[str, Property] = {
+    "value": value,
+    "first_order": first_order,
+    "second_order": second_order,
+    "upstream": upstream,
+    "memory": memory,
+    "float32": float32,
+    "layouts": layouts,
+    "empty": empty,
+    "no_grad": without_grad,
+    "repeat": repeat,
+    "refusals": refusals,
+}
