@@ -119,12 +119,14 @@ def take_nearest(x: Array, rows: Array, columns: Array) -> Array:
 
 def add_nearest(g: Array, rows: Array, columns: Array, size: Pair) -> Array:
     """Add each element to the one of ``size`` that it was taken from: the adjoint of ``take_nearest``."""
+    if not g.size:
+        return np.zeros_like(g, shape=(*g.shape[:-2], *size))
     window = _repeats(rows, size[0]), _repeats(columns, size[1])
     if min(window):
         return avg_pool2d(g, 1, size, window, window, (0, 0))
     for axis, index, side in ((-2, rows, size[0]), (-1, columns, size[1])):
         starts = np.flatnonzero(np.diff(index, prepend=-1))  # the indices never fall
-        summed = np.add.reduceat(g, starts, axis=axis) if g.size else g
+        summed = np.add.reduceat(g, starts, axis=axis)
         shape = list(g.shape)
         shape[axis] = side
         g = np.zeros_like(g, shape=shape)
@@ -167,10 +169,15 @@ def reflect(place: Array, side: int, align_corners: bool) -> tuple[Array, Array]
     return np.where(odd, span - rest, rest) + low, sign.astype(place.dtype)
 
 
+def _flat_pixels(x: Array) -> Array:
+    """The last two dimensions as one; a batch may be empty."""
+    return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+
+
 def take_pixels(x: Array, index: Array) -> Array:
     """Elements at flat indices into the last two dimensions; (N, 1, OH, OW) indices serve all channels."""
-    planes = x.reshape(*x.shape[:-2], -1)
-    flat = index.reshape(*index.shape[:-2], -1)
+    planes = _flat_pixels(x)
+    flat = _flat_pixels(index)
     return np.take_along_axis(planes, flat, -1).reshape(*x.shape[:-2], *index.shape[-2:])
 
 
@@ -186,5 +193,5 @@ def add_pixels(g: Array, index: Array, size: Pair) -> Array:
 def put_pixels(x: Array, index: Array, size: Pair) -> Array:
     """Write elements to zeros of ``size`` at flat indices; the last one stays where several meet."""
     out = np.zeros((*x.shape[:-2], size[0] * size[1]), x.dtype)
-    np.put_along_axis(out, index.reshape(*x.shape[:-2], -1), x.reshape(*x.shape[:-2], -1), -1)
+    np.put_along_axis(out, _flat_pixels(index), _flat_pixels(x), -1)
     return out.reshape(*x.shape[:-2], *size)

@@ -13,7 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import DTYPES, Array, require_floating
-from tinygrad_cnn.errors import DTypeError, ShapeError
+from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.ops.activation import sigmoid
 from tinygrad_cnn.ops.elementwise import choose
 from tinygrad_cnn.ops.loss import REDUCTIONS, reduce_loss, spread_loss
@@ -43,6 +43,10 @@ def _declare(
             raise ShapeError(f"{op.name}: input and target expected one shape, got {input.shape} and {target.shape}")
         if check_values is not None:
             check_values(input, target)
+
+    op.refuses(UnsupportedDTypeError, "expected a floating dtype", input=np.ones(2, int), target=np.ones(2, int))
+    op.refuses(DTypeError, "Found dtype torch.float32 for target", input=(2,), target=np.ones(2, np.float32))
+    op.refuses(ShapeError, "expected one shape, got (2,) and (1,)", input=(2,), target=(1,))
 
     @op.samples
     def _(draw: Any) -> dict[str, Any]:
@@ -173,6 +177,7 @@ binary_cross_entropy.gradients(
         _at_least(log1p(-input), -100.0) - _at_least(log(input), -100.0), g, weight, reduction, input_shape
     ),
 )
+binary_cross_entropy.exempt(weight="PyTorch defines no derivative by it")
 
 
 def _check_probabilities(input: Array, target: Array) -> None:
@@ -238,6 +243,9 @@ binary_cross_entropy_with_logits.gradients(
         reduction,
         input_shape,
     ),
+)
+binary_cross_entropy_with_logits.exempt(
+    weight="PyTorch defines no derivative by it", pos_weight="PyTorch defines no derivative by it"
 )
 
 

@@ -171,6 +171,7 @@ nll_loss.gradients(
         input_shape,
     )
 )
+nll_loss.exempt(weight="PyTorch defines no derivative by it")
 
 
 @differentiable(residuals=("labels", "shares", "probabilities"), grad_name=_grad_name)
@@ -191,6 +192,7 @@ def _cross_entropy_gradients(
 
 
 cross_entropy.fused_gradients(("input",), _cross_entropy_gradients)
+cross_entropy.exempt(weight="PyTorch defines no derivative by it")
 
 
 @cross_entropy.composite

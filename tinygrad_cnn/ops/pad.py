@@ -83,6 +83,13 @@ pad_border.gradients(input=lambda g, pad, mode: fold_border(g, pad, mode))
 fold_border.gradients(input=lambda g, pad, mode: pad_border(g, pad, mode))
 
 
+@pad_border.check
+def _(input: Array, pad: tuple[int, ...], mode: str) -> None:
+    for side, before, after in zip(input.shape[::-1], pad[::2], pad[1::2], strict=False):
+        if not side and (before or after):
+            raise ShapeError(f"pad: a dimension of size 0 has no elements to repeat, got {input.shape} and pad={pad}")
+
+
 def _border_samples(draw: Any) -> dict[str, Any]:
     shape = draw.shape(min_dims=1, max_side=3)
     mode = draw.choice(["replicate", "circular", "reflect"])

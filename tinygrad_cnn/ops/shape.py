@@ -246,7 +246,7 @@ def sum_to(input: Array, shape: tuple[int, ...]) -> Array:
     """Sum over what broadcasting ``shape`` to the input's shape would repeat: the adjoint of expand."""
     added = input.ndim - len(shape)
     axes = tuple(i for i, side in enumerate(input.shape) if i < added or (shape[i - added] == 1 and side != 1))
-    return (total(input, axes) if axes else input).reshape(shape)
+    return (total(input, axes) if axes else input.copy()).reshape(shape)
 
 
 expand.gradients(input=lambda g, input_shape: sum_to(g, input_shape))
