@@ -545,3 +545,106 @@ def test_a_thousand_training_steps_do_not_grow_memory_without_the_cycle_collecto
         gc.enable()
     assert blocks_later - blocks < 500, "half an object a step would be kept"
     assert peak_later - peak < 1024, "KB"
+
+
+# What random programs against the naive graph (tests/test_engine_machine.py) found, each in its smallest form.
+def test_retain_grad_moves_to_the_new_value_of_an_overwritten_tensor():
+    x = leaf(1.0)
+    y = x * 3
+    y.retain_grad()
+    z = y + 1
+    y.mul_(2)
+    (z + y * 5).sum().backward()
+    assert y.grad.tolist() == [5.0], "what reached the old value is not this tensor's"
+
+
+def test_a_leaf_keeps_its_place_while_requires_grad_is_off():
+    x = leaf(2.0)
+    y = x * x
+    x.requires_grad_(False)
+    y.sum().backward(retain_graph=True)
+    assert x.grad is None
+    x.requires_grad_()
+    assert tg.autograd.grad(y.sum(), x)[0].tolist() == [4.0]
+
+
+def test_grad_lets_go_of_what_it_has_passed_and_of_nothing_else():
+    x, unused = leaf(2.0), leaf(1.0)
+    middle = x * x
+    out = (middle * middle).sum()
+    assert tg.autograd.grad(out, unused, allow_unused=True) == (None,)
+    assert tg.autograd.grad(out, middle)[0].tolist() == [8.0]
+    middle.sum().backward()
+    assert x.grad.tolist() == [4.0]
+
+
+def test_grad_through_a_released_part_of_the_graph_is_refused_not_left_out():
+    x = leaf(2.0)
+    middle = x * x
+    middle.sum().backward()
+    with pytest.raises(GraphFreedError):
+        tg.autograd.grad((middle * 3 + x).sum(), x)
+    with pytest.raises(GraphFreedError):
+        tg.autograd.grad((middle * 3).sum(), x, allow_unused=True)
+
+
+def test_the_second_derivative_notices_that_what_the_first_saved_was_overwritten():
+    x, w = leaf(2.0), leaf(3.0)
+    (first,) = tg.autograd.grad(
+        (x * w).sum(), x, tg.tensor(2.0, dtype=tg.float64, requires_grad=True), create_graph=True
+    )
+    with tg.no_grad():
+        w.mul_(10)
+    with pytest.raises(InPlaceError):
+        first.sum().backward()
+
+
+def test_a_detached_tensor_is_the_base_of_its_views():
+    x = leaf(2.0, 3.0)
+    shared = tg.ones(2, dtype=tg.float64)
+    alone = shared.detach()
+    alone[0:1].copy_(x[0:1])
+    assert alone.requires_grad
+    assert not shared.requires_grad
+    assert shared.tolist() == alone.tolist() == [2.0, 1.0]
+    alone.sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0]
+
+
+def test_version_counts_recorded_writes_too():
+    y = leaf(1.0, 2.0) * 2
+    view = y[0]
+    y.mul_(2)
+    view.exp_()
+    with tg.no_grad():
+        y.add_(1)
+    assert y._version == view._version == y.detach()._version == 3
+
+
+def test_accumulation_keeps_the_tensor_and_its_history():
+    x = leaf(3.0)
+    (x * x * x).sum().backward(create_graph=True)
+    held = x.grad
+    (x * 2).sum().backward()
+    assert x.grad is held
+    assert held.tolist() == [29.0]
+    assert tg.autograd.grad(held.sum(), x)[0].tolist() == [18.0]
+
+
+def test_hooks_after_accumulation_run_for_chosen_inputs_too():
+    x = leaf(3.0)
+    seen = []
+    x.register_post_accumulate_grad_hook(lambda t: seen.append(t.grad.item()))
+    (x * x).sum().backward(inputs=[x])
+    assert seen == [6.0]
+
+
+def test_inference_tensors_may_be_used_where_nothing_of_them_is_saved():
+    x = leaf(1.0)
+    with tg.inference_mode():
+        made = tg.ones(1, dtype=tg.float64)
+        view = x[0]
+    assert (made + x).requires_grad
+    assert not view.is_inference()
+    with pytest.raises(GraphError, match="outside InferenceMode"):
+        made.add_(1)

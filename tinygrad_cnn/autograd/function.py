@@ -80,7 +80,9 @@ class FunctionNode(Node):
                     f"{self.name()}: one of the variables needed for gradient computation has been modified by an "
                     f"inplace operation: it is at version {counter[0]}; expected version {version} instead"
                 )
-            unpacked.append(wrap(array, (self, edge) if isinstance(edge, int) else edge))
+            tensor = wrap(array, (self, edge) if isinstance(edge, int) else edge)
+            tensor._counter = counter
+            unpacked.append(tensor)
         return tuple(unpacked)
 
     # ---- the graph's side
@@ -91,7 +93,6 @@ class FunctionNode(Node):
         if self._saved:
             self._saved = []
             self.released = True
-            self.edges = ()
 
     def keep(self, outputs: Sequence[Any]) -> None:
         """Turn what was saved into arrays with edges: a node must not hold its outputs."""

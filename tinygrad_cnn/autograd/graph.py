@@ -97,8 +97,8 @@ class LeafNode(Node):
     def accumulate(self, gradient: Gradient, owned: bool) -> None:
         """Add ``gradient`` to the leaf's ``grad``; ``owned`` says that its memory may be kept."""
         tensor = self.tensor()
-        if tensor is None:
-            return
+        if tensor is None or tensor._edge is None or tensor._edge[0] is not self:
+            return  # it is gone, or no leaf that requires grad any more
         accumulate_grad(tensor, gradient, owned)
         for hook in tuple((self.after_hooks or {}).values()):
             hook(tensor)
@@ -111,11 +111,9 @@ def accumulate_grad(tensor: Tensor, gradient: Gradient, owned: bool) -> None:
         tensor._grad = gradient.clone() if held is None else held + gradient
     elif held is None:
         tensor._grad = tensor._wrap(_own(gradient, owned))
-    elif held._edge is None:
+    else:
         np.add(held._array, gradient, out=held._array)
         held._counter[0] += 1
-    else:
-        tensor._grad = tensor._wrap(np.asarray(held._array + gradient))
 
 
 class HookHandle:
@@ -190,7 +188,8 @@ def run_backward(
                             node.accumulate(gradients[0], (node, 0) in owned)
                         continue
                 edges = node.edges
-                if gradients is None or (needed is not None and not _leads_on(edges, needed)):
+                runs = gradients is not None and (needed is None or _leads_on(edges, needed))
+                if gradients is None or not runs:
                     results: Sequence[Gradient] = (None,) * len(edges)
                 else:
                     results = node.apply(gradients, create_graph)
@@ -213,7 +212,7 @@ def run_backward(
                     pending[parent] -= 1
                     if pending[parent] == 0:
                         ready.append(parent)
-                if not retain_graph and gradients is not None:
+                if runs and not retain_graph:
                     node.release()
     finally:
         mode.recording = before
@@ -341,8 +340,8 @@ def _is_fresh(result: Gradient, node: Node, gradients: Sequence[Gradient], resul
     if not isinstance(result, np.ndarray) or not result.flags.c_contiguous or not result.flags.writeable:
         return False
     owner = result if result.base is None else result.base
-    if not isinstance(owner, np.ndarray) or owner.size != result.size:
-        return False
+    if not isinstance(owner, np.ndarray) or owner.base is not None or owner.size != result.size:
+        return False  # of windows that overlap, the base is not an array
     others = [*gradients, *node.saved_arrays(), *(r for r in results if r is not result)]
     if sum(r is result for r in results) > 1:
         return False
@@ -453,7 +452,11 @@ def backward(
     edges = _edges_of(inputs, "backward")
     captured = run_backward(roots, retain_graph=retain, create_graph=create_graph, wanted=edges)
     for tensor, edge in zip(inputs, edges, strict=True):
-        if captured.get(edge) is not None:
+        if captured.get(edge) is None:
+            continue
+        if isinstance(edge[0], LeafNode):
+            edge[0].accumulate(captured[edge], owned=False)
+        else:
             accumulate_grad(tensor, captured[edge], owned=False)
 
 

@@ -201,22 +201,27 @@ class Op(Declaration):
     def _record(
         self, tensors: list[Tensor | None], values: list[Any], edges: list[Edge | None], metadata: tuple[Metadata, ...]
     ) -> OpNode:
-        for tensor in tensors:
-            if tensor is not None and tensor._inference:
-                raise GraphError(
-                    f"{self.name}: Inference tensors cannot be saved for backward. To work around you can make a clone "
-                    "to get a normal tensor and use it in autograd."
-                )
         flags = (True,) if self.variadic else tuple([edge is not None for edge in edges])
         plan = self._plans.get(flags)
         if plan is None:
             self._plans[flags] = plan = self._make_plan(flags)
+        for i, tensor in enumerate(tensors):
+            if tensor is not None and tensor._inference:
+                self._check_unsaved(plan, 0 if self.variadic else i)
         name = self.grad_name if isinstance(self.grad_name, str) else self.grad_name(values[self._named_by])
         node = OpNode(self, plan, edges, metadata, name)
         node.counters = [None if t is None else (t._counter, t._counter[0]) for t in tensors]
         if mode.anomaly:
             node.trace = "".join(traceback.format_stack(limit=12)[:-2])
         return node
+
+    def _check_unsaved(self, plan: Plan, input: int) -> None:
+        """Raise GraphError if backward would need this input, which was made under ``inference_mode``."""
+        if any(slot.source == VALUE and slot.position == self._input_indices[input] for slot in plan.slots):
+            raise GraphError(
+                f"{self.name}: Inference tensors cannot be saved for backward. To work around you can make a clone "
+                "to get a normal tensor and use it in autograd."
+            )
 
     def _take_numbers(self, values: list[Any]) -> bool:
         """Whether all inputs of an elementwise op are numbers, the first of which then becomes an array."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # What a slot of a node's saved values is taken from.
 VALUE, SHAPE, OUT, RESIDUAL = range(4)
+_NOTHING: list[Any] = []  # what every released node has saved
 
 
 class Slot(NamedTuple):
@@ -74,7 +75,7 @@ class OpNode(Node):
         self.plan = plan
         self.label = label
         self.broadcasts = op.elementwise is not None
-        self.keeps = False  # whether an array is kept alive, so that release() frees something
+        self.keeps = False  # whether it saved an operand, a result or a residual, for release() to let go of
         self.saved: list[Any] = []
         self.counters: list[tuple[list[int], int] | None] = []
 
@@ -88,7 +89,7 @@ class OpNode(Node):
                 value = values[index]
                 saved.append(value)
                 if index in inputs:
-                    self.keeps = self.keeps or isinstance(value, np.ndarray | list)
+                    self.keeps = self.keeps or value is not None
                     if self.op.variadic:
                         versions.extend(self.counters)
                     else:
@@ -123,9 +124,7 @@ class OpNode(Node):
 
     def release(self) -> None:
         if self.keeps:
-            self.saved = []
-            self.counters = []
-            self.edges = ()
+            self.saved = self.counters = _NOTHING
             self.released = True
 
     def apply(self, gradients: list[Any], create_graph: bool) -> Sequence[Any]:
@@ -167,15 +166,18 @@ class OpNode(Node):
 
     def _saved_tensors(self) -> list[Any]:
         """What was saved, with the inputs and the output as Tensors in their old places in the graph."""
-        tensors = []
+        tensors, versions = [], iter(self.counters)
         for slot, value in zip(self.plan.slots, self.saved, strict=True):
-            if slot.source == OUT and value is not None:
-                value = wrap(value, (self, 0))
-            elif slot.source == VALUE and slot.position in self.op._input_indices:
+            if slot.source == VALUE and slot.position in self.op._input_indices:
                 if self.op.variadic:
-                    value = [wrap(v, edge) for v, edge in zip(value, self.edges, strict=True)]
-                elif isinstance(value, np.ndarray):
-                    value = wrap(value, self.edges[self.op._input_indices.index(slot.position)])
+                    value = [_restored(v, e, next(versions, None)) for v, e in zip(value, self.edges, strict=True)]
+                    next(versions, None)
+                else:
+                    edge, version = self.edges[self.op._input_indices.index(slot.position)], next(versions, None)
+                    value = _restored(value, edge, version) if isinstance(value, np.ndarray) else value
+            else:
+                version = next(versions, None)
+                value = _restored(value, (self, 0), version) if slot.source == OUT else value
             tensors.append(value)
         return tensors
 
@@ -197,6 +199,14 @@ class OpNode(Node):
         out = self.op.call(self.op._composite, [aliases.get(id(a), a) for a in arguments])
         found = iter(graph.grad(out, [aliases[id(x)] for x in wanted], g, create_graph=True, allow_unused=True))
         return [next(found) if needed else None for needed in self.plan.needs]
+
+
+def _restored(array: np.ndarray, edge: Edge | None, version: tuple[list[int], int] | None) -> Tensor:
+    """A saved array as a Tensor in its old place in the graph; that it is overwritten is noticed from here on too."""
+    tensor = wrap(array, edge)
+    if version is not None:
+        tensor._counter = version[0]
+    return tensor
 
 
 def _as_gradient(result: Any, create_graph: bool) -> Any:

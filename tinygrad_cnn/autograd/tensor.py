@@ -37,6 +37,8 @@ class Tensor(TensorMethods):
     _inference: bool = False
     _array: np.ndarray
     _counter: list[int]  # counts in-place writes to the memory; shared with views
+    _writes_before: int = 0  # to what it was before a recorded in-place operation gave it other memory
+    _leaf: LeafNode | None = None  # where its gradient arrives, kept while requires_grad is off
 
     def __init__(self, *data: Any, device: object = None) -> None:
         if not data or (len(data) == 1 and not isinstance(data[0], int)):
@@ -205,7 +207,8 @@ class Tensor(TensorMethods):
                     "requires_grad_: you can only change requires_grad flags of leaf variables. To use a computed "
                     "value in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
                 )
-            self._edge = None
+            if self._edge is not None:
+                self._leaf, self._edge = self._edge[0], None  # type: ignore[assignment]  # a leaf's node is a LeafNode
         elif self._edge is None:
             if self._array.dtype.kind != "f":
                 raise GraphError(
@@ -217,7 +220,8 @@ class Tensor(TensorMethods):
                     "requires_grad_: Setting requires_grad=True on inference tensor outside InferenceMode "
                     "is not allowed; clone() it first"
                 )
-            self._edge = (LeafNode(self), 0)
+            self._edge = (self._leaf or LeafNode(self), 0)
+            self._edge[0].metadata = ((self._array.shape, self._array.dtype),)
         return self
 
     @property
@@ -346,8 +350,8 @@ class Tensor(TensorMethods):
 
     @property
     def _version(self) -> int:
-        """How often the memory was written to in place."""
-        return self._counter[0]
+        """How often it was written to in place."""
+        return self._counter[0] + self._writes_before
 
     # ------------------------------------------------------------------------------- copies and text
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
@@ -468,10 +472,15 @@ def track_view(
     out: Tensor, source: Tensor, call: Callable[..., Any], arguments: Sequence[Any], output: int | None = None
 ) -> None:
     """Note that ``out`` shares the memory of ``source``, so that in-place operations on one reach the other."""
-    base = source if source._base is None else source._base
+    if source._base is None or is_detached(source):
+        base, before = source, None
+    else:
+        base, before = source._base, source._view
     out._base = base
-    out._view = View(source._view, call, arguments, output)
+    out._view = View(before, call, arguments, output)
     out._counter = source._counter
+    out._writes_before = source._writes_before
+    out._inference = source._inference
     views = base._views
     if views is None:
         base._views = views = []
@@ -480,9 +489,24 @@ def track_view(
     views.append(weakref.ref(out))
 
 
+def is_detached(tensor: Tensor) -> bool:
+    """Whether it came from ``detach()``: it shares memory with its base, but has a history, and views, of its own."""
+    return tensor._view is not None and tensor._view.call is Tensor.detach
+
+
+def check_mode(tensor: Tensor) -> None:
+    """Raise GraphError if ``tensor`` was made under ``inference_mode``, and this is outside."""
+    if tensor._inference and not mode.inference:
+        raise GraphError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
+            "get a normal tensor before doing inplace update."
+        )
+
+
 def check_overwritable(tensor: Tensor, op: str) -> None:
     """Raise InPlaceError if ``tensor`` is a leaf that is being recorded, or a view of one."""
-    for root in (tensor, tensor._base):
+    check_mode(tensor)
+    for root in (tensor, None if is_detached(tensor) else tensor._base):
         if root is None or root._edge is None or not root.is_leaf:
             continue
         what = "a leaf Variable" if root is tensor else "a view of a leaf Variable"

@@ -15,10 +15,10 @@ import numpy as np
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.op import differentiable
-from tinygrad_cnn.autograd.tensor import Tensor, check_dim, check_overwritable, wrap
+from tinygrad_cnn.autograd.tensor import Tensor, check_dim, check_overwritable, is_detached, wrap
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
-from tinygrad_cnn.ops.inplace import check_distinct, is_recorded, passes_detach, rebind, writable
+from tinygrad_cnn.ops.inplace import check_distinct, is_recorded, rebind, writable
 from tinygrad_cnn.ops.shape import broadcast_to, reshape, sum_to
 
 __all__ = ["narrow", "select"]
@@ -307,7 +307,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         check_overwritable(self, "index_put_")
         check_distinct(self)
         new = _fitted(value, self._array.dtype)
-        if self._view is not None and place.arrays is None and not passes_detach(self._view):
+        if self._view is not None and place.arrays is None and not is_detached(self):
             part = getitem(self, place)  # a view of a view: only these elements of the base are written
             rebind(part, broadcast_to(new, part._array.shape))
         else:

@@ -17,7 +17,7 @@ import numpy as np
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.mode import mode, no_grad
 from tinygrad_cnn.autograd.op import differentiable
-from tinygrad_cnn.autograd.tensor import Tensor, View, check_overwritable, wrap
+from tinygrad_cnn.autograd.tensor import Tensor, check_mode, check_overwritable, is_detached, track_view, wrap
 from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.ops import permute  # noqa: F401  # it and shape declare the methods whose in-place forms are below
@@ -64,46 +64,67 @@ def is_recorded(*values: Any) -> bool:
 
 def rebind(tensor: Tensor, result: Tensor) -> None:
     """Make ``tensor`` the value ``result``; its base and the base's other views follow."""
-    if tensor._view is not None and passes_detach(tensor._view):
-        write(tensor, ..., result._array)  # what it was detached from has the values, but no part in the graph
+    if is_detached(tensor):
+        write(tensor, ..., result._array)  # what it was detached from has the numbers, but no part in the graph
         tensor._edge = result._edge
-        return
-    if tensor._base is not None:
-        base = tensor._base
-        rebind(base, put_view(base, result, tensor._view))
-        return
-    _become(tensor, result)
-    views = live_views(tensor)
-    values = [view._view(tensor) for view in views]
-    if any(value._base is None for value in values):  # a copy: this memory layout allows no such view
-        tensor._array = tensor._array.copy(order="C")
-        values = [view._view(tensor) for view in views]
-    for view, value in zip(views, values, strict=True):
-        if passes_detach(view._view):
+        _follow(tensor)
+    elif tensor._base is not None:
+        rebind(tensor._base, put_view(tensor._base, result, tensor._view))
+    else:
+        before = tensor._array
+        _become(tensor, result)
+        if not _allows_views(tensor, tensor._array):
+            tensor._array = np.empty_like(before)  # in the order of the old memory, which allowed them
+            tensor._array[...] = result._array
+        tensor._writes_before += 1
+        _follow(tensor)
+
+
+def _follow(base: Tensor) -> None:
+    """Make the views of ``base`` again, now that it has become another value."""
+    views = live_views(base)
+    for view in views:
+        value = view._view(base)
+        if is_detached(view):
             view._array, view._counter = value._array, value._counter  # its place in the graph is its own
         else:
             _become(view, value)
-    tensor._views = [weakref.ref(view) for view in views] or None
+        view._writes_before = base._writes_before
+        if is_detached(view):
+            _move_views(view)
+    base._views = [weakref.ref(view) for view in views] or None
+
+
+def _move_views(base: Tensor) -> None:
+    """Let the views of ``base`` show its memory; nothing has changed in the graph."""
+    for view in live_views(base):
+        view._array, view._counter = view._view(base._array), base._counter
+        view._writes_before = base._writes_before
+        _move_views(view)
+
+
+def _allows_views(base: Tensor, array: np.ndarray) -> bool:
+    """Whether all views of ``base`` could be views of ``array``: some need its memory in a certain order."""
+    for view in live_views(base):
+        part = view._view(array)
+        if (part.size and not np.may_share_memory(part, array)) or not _allows_views(view, part):
+            return False
+    return True
 
 
 def live_views(base: Tensor) -> list[Any]:
     """The views of ``base`` that are still in use."""
     views = (ref() for ref in base._views or ())
-    return [view for view in views if view is not None and view._view is not None]
-
-
-def passes_detach(view: View) -> bool:
-    step: View | None = view
-    while step is not None:
-        if step.call is Tensor.detach:
-            return True
-        step = step.before
-    return False
+    return [view for view in views if view is not None and view._base is base]
 
 
 def _become(tensor: Tensor, result: Tensor) -> None:
-    retained = tensor.retains_grad
+    """Take the place of ``result`` in the graph and its memory; ``retain_grad`` now speaks of the new value."""
+    writes, retained = tensor._version, tensor.retains_grad
+    if tensor._edge is not None and tensor._edge[0].retained and retained:
+        del tensor._edge[0].retained[tensor._edge[1]]
     tensor._array, tensor._edge, tensor._counter = result._array, result._edge, result._counter
+    tensor._writes_before = writes - result._counter[0]
     if retained:
         tensor.retain_grad()
 
@@ -177,9 +198,12 @@ def _become_view(tensor: Tensor, view: Tensor) -> None:
     recorded = mode.recording or tensor._edge is None
     if view is tensor:
         return
-    if tensor._base is None:
+    if tensor._base is None or is_detached(tensor):
         base = wrap(tensor._array, tensor._edge)  # what the tensor was remains the base of its views
-        base._counter = tensor._counter
+        base._counter, base._writes_before = tensor._counter, tensor._writes_before
+        if tensor._base is not None and tensor._view is not None:
+            track_view(base, tensor._base, tensor._view.call, tensor._view.arguments)
+            base._view = tensor._view
         views = [other for other in live_views(tensor) if other is not view]
         for other in (tensor, *views):
             other._base = base
@@ -203,6 +227,7 @@ def write(tensor: Tensor, index: Any, values: Any) -> None:
 
 def writable(tensor: Tensor) -> np.ndarray:
     """The array of a Tensor that isn't recorded, to be written to; the write is counted."""
+    check_mode(tensor)
     check_distinct(tensor)
     if not tensor._array.flags.writeable or _overlaps(tensor._array):
         tensor._array = tensor._array.copy()  # a gradient that a hook was shown, or memory that was only lent

@@ -16,11 +16,11 @@ from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 
 def shown(tensor: Tensor) -> np.ndarray:
     """An array with the shape and strides that ``tensor`` has for its users; its elements mean nothing."""
-    base = tensor if tensor._base is None else tensor._base
-    if base._array.flags.c_contiguous:
-        return tensor._array
-    plain = np.empty(base._array.shape, base._array.dtype)
-    return plain if tensor._view is None else tensor._view(plain)
+    if tensor._base is None:
+        array = tensor._array
+        return array if array.flags.c_contiguous else np.empty(array.shape, array.dtype)
+    base = shown(tensor._base)
+    return tensor._array if base is tensor._base._array else tensor._view(base)  # type: ignore[misc]  # it has a base
 
 
 def can_view(array: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -40,12 +40,20 @@ def make_viewable(tensor: Tensor, shape: tuple[int, ...]) -> None:
     """
     if can_view(tensor._array, shape):
         return
-    base = tensor if tensor._base is None else tensor._base
+    base = tensor
+    while base._base is not None:
+        base = base._base
     base._array = base._array.copy(order="C")
+    _renew(base)
+
+
+def _renew(base: Tensor) -> None:
+    """Make the views of ``base`` again, of the memory that it has now."""
     for ref in base._views or ():
         view = ref()
-        if view is not None and view._view is not None:
-            view._array = view._view(base._array)
+        if view is not None and view._base is base:
+            view._array = view._view(base._array)  # type: ignore[misc]  # it has a base
+            _renew(view)
 
 
 @tensor_method("is_contiguous")

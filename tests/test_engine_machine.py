@@ -1,0 +1,163 @@
+"""The engine against the naive graph: random programs, compared after every step.
+
+Everything that a user can see has to agree: values, ``requires_grad``, ``is_leaf``, ``grad_fn``, ``_version``, every
+gradient, what each hook was shown, which calls are refused and with which error. And what a user can't see: a node is
+alive exactly as long as something needs it, without help of the cycle collector.
+"""
+
+import gc
+import weakref
+
+import numpy as np
+from hypothesis import note, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+import tinygrad_cnn as tg
+from tests import naive_graph
+from tests.engine_steps import KINDS, Chooser, Naive, Torchlike, World
+from tinygrad_cnn.errors import GraphError, GraphFreedError, InPlaceError, TinygradError
+
+ERRORS = {naive_graph.Freed: GraphFreedError, naive_graph.Overwritten: InPlaceError, naive_graph.Refused: GraphError}
+
+
+def close(ours, naive, what):
+    assert ours.shape == naive.shape, f"{what}: shape {ours.shape}, expected {naive.shape}"
+    scale = max(1.0, np.abs(naive).max(initial=0))
+    np.testing.assert_allclose(ours, naive, rtol=1e-9, atol=1e-9 * scale, err_msg=what)
+
+
+class Pair:
+    """One program, on the engine and on the naive graph."""
+
+    def __init__(self):
+        self.ours = World(Torchlike(tg))
+        self.naive = World(Naive())
+        self.calls = weakref.WeakSet()
+        self.program = []
+        self.has_derivatives = False
+        self.choices = Chooser(self.ours)
+
+    def do(self, kind, draw):
+        """Draw a step of this kind, run it on both, and compare the outcome."""
+        step = self.choices.choose(kind, draw)
+        if step is None:
+            return
+        self.program.append(step)
+        count = len(self.ours.tensors)
+        expected, found = outcome(self.naive, step), outcome(self.ours, step)
+        undecided, naive_graph.state.undecided = naive_graph.state.undecided, False
+        if undecided and found is InPlaceError:
+            expected = naive_graph.Overwritten
+        if expected is None:
+            assert found is None, f"refused with {found.__name__}, but the naive graph allows it"
+        else:
+            assert found is not None, f"allowed, but the naive graph says {expected.__name__}"
+            assert issubclass(found, ERRORS[expected]), f"{found.__name__} for {expected.__name__}"
+        if expected is naive_graph.Overwritten:
+            self.ours.recover(count)
+            self.naive.recover(count)
+        self.has_derivatives |= step[0] in ("grad", "backward") and step[6]
+        for ours, naive in zip(self.ours.tensors, self.naive.tensors, strict=True):
+            call = naive.value.call
+            if call is not None and call.node is None and ours.grad_fn is not None:
+                call.node = weakref.ref(ours.grad_fn)
+                self.calls.add(call)
+
+    def check(self):
+        """Everything that can be seen agrees, and nothing is kept that can't be reached."""
+        for position, (ours, naive) in enumerate(zip(self.ours.tensors, self.naive.tensors, strict=True)):
+            compare(ours, naive, f"tensor {position}")
+            assert (ours.grad is None) == (naive.grad is None), f"tensor {position}: grad {ours.grad}, {naive.grad}"
+            if ours.grad is not None:
+                compare(ours.grad, naive.grad, f"grad of tensor {position}")
+        assert self.ours.seen.keys() == self.naive.seen.keys()
+        for number, shown in self.naive.seen.items():
+            seen = self.ours.seen[number]
+            assert len(seen) == len(shown), f"hook {number} ran {len(seen)} times, expected {len(shown)}"
+            for (ours, recorded), (naive, expected) in zip(seen, shown, strict=True):
+                close(ours, naive, f"hook {number}")
+                assert recorded == expected
+        if not self.has_derivatives:  # what a recorded derivative holds on to is its own affair
+            needed = {value.call for value in alive(self.naive.tensors)}
+            for call in list(self.calls):
+                if call in needed:
+                    assert call.node() is not None
+                else:
+                    assert call.node() is None, f"{call.node()} is kept, but nothing can reach it"
+
+
+class Engine(RuleBasedStateMachine):
+    """A ``Pair``, with a rule for each kind of step."""
+
+    def __init__(self):
+        super().__init__()
+        gc.disable()
+        self.pair = Pair()
+
+    def teardown(self):
+        gc.enable()
+        naive_graph.state.recording, naive_graph.state.inference = True, False
+
+    def do(self, kind, data):
+        try:
+            self.pair.do(kind, lambda n: data.draw(st.integers(0, n - 1)))
+            self.pair.check()
+        except AssertionError:
+            note("\n".join(map(str, self.pair.program)))
+            raise
+
+    @initialize(data=st.data())
+    def begin(self, data):
+        self.do("leaf", data)
+        self.do("leaf", data)
+
+
+def alive(tensors):
+    """All values that the tensors can reach, through bases and gradients."""
+    found, stack, seen = set(), list(tensors), set()
+    while stack:
+        tensor = stack.pop()
+        if tensor in seen:
+            continue
+        seen.add(tensor)
+        stack += [t for t in (tensor.base, tensor.lender, tensor.grad) if t is not None]
+        values = [tensor.value]
+        while values:
+            value = values.pop()
+            if value not in found and value.needs:
+                found.add(value)
+                values += value.parents
+    return found
+
+
+def outcome(world, step):
+    """Run a step; the type of its error, or None."""
+    try:
+        world.run(step)
+    except (naive_graph.NaiveError, TinygradError) as error:
+        return type(error)
+    return None
+
+
+def compare(ours, naive, what):
+    close(ours.detach().numpy(), naive.numpy(), what)
+    assert ours.requires_grad == naive.requires_grad, f"{what}: requires_grad is {ours.requires_grad}"
+    assert ours.is_leaf == naive.is_leaf, f"{what}: is_leaf is {ours.is_leaf}"
+    assert (ours.grad_fn is None) == naive.is_leaf, what
+    assert ours._version == naive._version, f"{what}: _version is {ours._version}, expected {naive._version}"
+
+
+def add_rules():
+    """A rule for each kind of step; those named twice are drawn twice as often."""
+    for number, kind in enumerate(KINDS):
+
+        def run(self, data, kind=kind):
+            self.do(kind, data)
+
+        run.__name__ = f"{kind}_{number}"
+        setattr(Engine, run.__name__, rule(data=st.data())(run))
+
+
+add_rules()
+TestEngine = Engine.TestCase
+TestEngine.settings = settings(stateful_step_count=30)
