@@ -1,6 +1,6 @@
 """``python -m benchmarks``: this library and others in one run, in turns, each in a process of its own.
 
-Other commands: ``python -m benchmarks noise``, ``scaling``, ``mnist`` (each with ``--help``).
+Other commands: ``python -m benchmarks ideas``, ``noise``, ``scaling``, ``mnist`` (each with ``--help``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from benchmarks import machine, peers, report
 from benchmarks.contest import OURS, contest
 from benchmarks.workloads import WORKLOADS
 
-COMMANDS = ("noise", "scaling", "mnist")
+COMMANDS = ("ideas", "noise", "scaling", "mnist")
 
 
 def available() -> list[str]:
