@@ -341,8 +341,8 @@ def check_module(
 
     The inputs are what ``forward`` takes, Tensors or arrays; or one function of a ``Draw`` that makes them (an array
     or a tuple), called for ``examples`` sets by hypothesis. Gradients are compared in float64, in train and in eval
-    mode, with the random generator and the buffers put back before each run; of a tensor with more than 16 elements,
-    ``elements`` at random are compared, and the slope along one direction through all. ``module`` and the default
+    mode, with the random generator and the buffers put back before each run; of a tensor with more than ``elements``
+    elements, so many at random are compared, and the slope along one direction through all. ``module`` and the default
     generator are left as they were.
 
     ``skip`` leaves out properties (names in ``MODULE_PROPERTIES``): ``"samples"`` where a sample alone rightly gives

@@ -15,7 +15,6 @@ from tinygrad_cnn.ops.random import manual_seed
 from tinygrad_cnn.testing.explain import explain
 
 EPS = 1e-6
-SMALL = 16  # up to so many elements each one is moved; of a larger tensor some, and all together along one direction
 
 
 def flatten(result: Any) -> list[Tensor]:
@@ -150,7 +149,7 @@ class Trial:
         expected = analytic.copy()
         places = list(np.ndindex(*leaf.shape))
         chosen = places
-        if len(places) > SMALL:
+        if len(places) > elements:
             chosen = [places[i] for i in rng.choice(len(places), elements, replace=False)]
             direction = rng.normal(size=leaf.shape)
             measured = self._difference(order, leaf, direction * EPS)
