@@ -11,7 +11,8 @@ def array(*shape, seed=0, low=-1.0, high=1.0):
     """Distinct values, none near 0, -0.5, 0.5 or another kink of the layers below."""
     values = np.random.default_rng(seed).permutation(np.linspace(low, high, int(np.prod(shape))))
     near = np.round(values * 2) / 2
-    return np.where(np.abs(values - near) < 0.02, near + 0.03, values).reshape(shape)
+    moved = near + np.where(values < near, -1, 1) * (0.02 + 0.37 * np.abs(values - near))
+    return np.where(np.abs(values - near) < 0.02, moved, values).reshape(shape)
 
 
 IMAGES, ROWS, SIGNALS = array(2, 4, 4, 4), array(3, 4), array(2, 4, 6)
