@@ -97,3 +97,12 @@ def copy(source: Array, target: Array) -> None:
     """
     bits = BITS[source.itemsize]
     np.bitwise_or(source.view(bits), bits(0), out=target.view(bits))
+
+
+def contiguous(x: Array) -> Array:
+    """``np.ascontiguousarray(x)`` over the threads."""
+    if x.flags.c_contiguous or x.size <= _LEAST:
+        return np.ascontiguousarray(x)
+    out = np.empty(x.shape, x.dtype)
+    run(lambda share: np.copyto(out[share], x[share]), shares(len(x), cost=2 * x.nbytes))
+    return out

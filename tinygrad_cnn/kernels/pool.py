@@ -1,19 +1,26 @@
 """Pooling kernels on the last two dimensions of an array. Arrays in, arrays out.
 
 They loop over the positions inside a window, never over the windows: one position of all windows is a strided view
-of the input. Results keep the input's memory order, so images in channels-last memory stay so.
+of the input. It is copied to contiguous memory before anything is computed, with all channels of a pixel as one
+element: that is the fastest way through strided memory that NumPy has, whatever the number of channels. Batches go
+through the cache block by block, over the threads. Results keep the input's memory order.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tinygrad_cnn.kernels.elementwise import BITS, contiguous, memory_order
+from tinygrad_cnn.kernels.parallel import regions, run, shares
+from tinygrad_cnn.kernels.workspace import workspace
+
 Array = np.ndarray
 Pair = tuple[int, int]
-_CHUNK = 1 << 19  # bytes of input that are pooled at once: with the scratch, they stay in the second-level cache
+_CHUNK = 1 << 20  # bytes of images that are pooled at once: with the scratch, they stay in the cache
 
 
 def pooled_side(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -36,40 +43,134 @@ def pooled_size(
     return height, width
 
 
-def _positions(x: Array, out: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Iterator[Array]:
-    """For each position in a window, row by row: the view of ``x`` that holds this position of every window."""
-    rows, columns = ((count - 1) * step + 1 for count, step in zip(out, stride, strict=True))
-    for i in range(0, kernel[0] * dilation[0], dilation[0]):
-        for j in range(0, kernel[1] * dilation[1], dilation[1]):
-            yield x[..., i : i + rows : stride[0], j : j + columns : stride[1]]
+# -------------------------------------------------------------------------------------- windows and pixels
+class Windows(NamedTuple):
+    """How windows lie on images: ``out`` of them on ``size`` pixels, the first ``padding`` before the first pixel."""
+
+    size: Pair
+    out: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+    @property
+    def canvas(self) -> Pair:
+        """The sides that the padded images need at least: windows may stick out, or leave pixels over."""
+        height, width = (
+            max((count - 1) * step + gap * (k - 1) + 1, pad + side)
+            for side, count, k, step, pad, gap in zip(*self, strict=True)
+        )
+        return height, width
+
+    @property
+    def places(self) -> list[Pair]:
+        """Where the elements of the first window lie, row by row."""
+        (kh, kw), (dh, dw) = self.kernel, self.dilation
+        return [(i * dh, j * dw) for i in range(kh) for j in range(kw)]
+
+    @property
+    def disjoint(self) -> bool:
+        """Whether no pixel is in two windows."""
+        return all(d * (k - 1) < s for k, s, d in zip(self.kernel, self.stride, self.dilation, strict=True))
+
+    @property
+    def tile(self) -> bool:
+        """Whether every pixel is in one window."""
+        (oh, ow), (sh, sw) = self.out, self.stride
+        return self.kernel == self.stride and self.dilation == (1, 1) and self.canvas == (oh * sh, ow * sw)
+
+    def of_rows(self, rows: slice) -> tuple[slice, Windows]:
+        """Which rows of the images some rows of windows lie on, and how they lie there."""
+        if rows.stop - rows.start == self.out[0]:
+            return slice(0, self.size[0]), self
+        top = rows.start * self.stride[0] - self.padding[0]
+        bottom = (rows.stop - 1) * self.stride[0] - self.padding[0] + self.dilation[0] * (self.kernel[0] - 1) + 1
+        part = slice(max(top, 0), max(min(bottom, self.size[0]), top, 0))
+        size, out = (part.stop - part.start, self.size[1]), (rows.stop - rows.start, self.out[1])
+        return part, self._replace(size=size, out=out, padding=(part.start - top, self.padding[1]))
+
+    def every(self, axis: int, start: int) -> slice:
+        """The rows or columns of all windows' elements, given that of the first window."""
+        return slice(start, start + (self.out[axis] - 1) * self.stride[axis] + 1, self.stride[axis])
 
 
-def _canvas(size: Sequence[int], out: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> list[int]:
-    """The sides that the padded input needs at least: the windows may stick out, or leave pixels over."""
-    return [
-        max((count - 1) * step + gap * (k - 1) + 1, p + side)
-        for side, count, k, step, p, gap in zip(size[-2:], out, kernel, stride, padding, dilation, strict=True)
-    ]
+class Layout(NamedTuple):
+    """How arrays (..., H, W) lie in memory: as images (A, H, W*values) whose pixels have neighbouring ``values``."""
+
+    order: list[int]  # of the dimensions
+    values: int
+
+    def images(self, x: Array) -> Array:
+        """``x`` as images: a view if it lies so."""
+        at = self.order.index(x.ndim - 2)
+        x = contiguous(x.transpose(self.order))
+        return x.reshape(math.prod(x.shape[:at]), x.shape[at], x.shape[at + 1] * self.values)
+
+    def array(self, images: Array, shape: tuple[int, ...]) -> Array:
+        """Images as an array of the given shape."""
+        return images.reshape([shape[axis] for axis in self.order]).transpose(np.argsort(self.order))
 
 
-def _padded(x: Array, canvas: Sequence[int], padding: Pair, value: float) -> Array:
-    """``x`` on a larger canvas filled with ``value``; ``x`` itself where nothing needs to be added."""
-    height, width = x.shape[-2:]
-    if canvas[0] == height and canvas[1] == width:
-        return x
-    result = np.full_like(x, value, shape=(*x.shape[:-2], *canvas))
-    result[..., padding[0] : padding[0] + height, padding[1] : padding[1] + width] = x
-    return result
+def _layout(x: Array) -> Layout:
+    """The memory layout of ``x`` (or the plain one, if the rows aren't next to the columns in its)."""
+    order = memory_order(x)
+    row = x.ndim - 2
+    if x.shape[row] == 1:  # the rows of a signal may lie anywhere
+        order.remove(row)
+        order.insert(order.index(row + 1), row)
+    at = order.index(row)
+    if order[at + 1 : at + 2] != [row + 1]:
+        return Layout(list(range(x.ndim)), 1)
+    return Layout(order, math.prod(x.shape[axis] for axis in order[at + 2 :]))
 
 
-def _chunks(x: Array) -> Iterator[slice]:
-    """Parts of the first dimension that are small enough for the cache, scratch included."""
-    if x.ndim < 3:
-        yield slice(None)
-        return
-    step = max(1, _CHUNK // max(x[:1].nbytes, 1))
-    for begin in range(0, len(x), step):
-        yield slice(begin, begin + step)
+def _pixels(images: Array, values: int) -> Array:
+    """Images (A, H, W*values) as (A, H, W), with all values of a pixel as one element."""
+    return images if values == 1 else images.view(np.dtype((np.void, values * images.itemsize)))
+
+
+def _blocks(images: Array, region: tuple[slice, slice], rows: int) -> Iterator[tuple[slice, slice]]:
+    """A region in blocks of about _CHUNK bytes of the images that it lies on; these have ``rows`` rows of windows."""
+    row_bytes = images[:1].nbytes // rows
+    (first, last), (top, bottom) = ((part.start, part.stop) for part in region)
+    height = max(1, min(bottom - top, _CHUNK // row_bytes))
+    count = max(1, _CHUNK // (row_bytes * height))
+    for a in range(first, last, count):
+        for row in range(top, bottom, height):
+            yield slice(a, min(a + count, last)), slice(row, min(row + height, bottom))
+
+
+def _canvas(images: Array, values: int, windows: Windows, value: Any) -> Array:
+    """The images with a border of ``value`` as wide as the windows need: themselves, if they need none."""
+    if windows.canvas == windows.size:
+        return images
+    (height, width), (top, left) = windows.canvas, windows.padding
+    bottom, right = top + windows.size[0], (left + windows.size[1]) * values
+    canvas = workspace("pool_canvas", (len(images), height, width * values), images.dtype)
+    canvas[:, :top] = canvas[:, bottom:] = value
+    canvas[:, :, : left * values] = canvas[:, :, right:] = value
+    canvas[:, top:bottom, left * values : right] = images
+    return canvas
+
+
+def _columns(rows: Array, values: int, windows: Windows, left: int, out: Array | None = None) -> Array:
+    """Of the rows of a canvas the pixels in column ``left`` of each window, contiguous: in scratch, or in ``out``."""
+    if out is None:
+        out = workspace("pool_columns", (*rows.shape[:2], windows.out[1] * values), rows.dtype)
+    np.copyto(_pixels(out, values), _pixels(rows, values)[:, :, windows.every(1, left)])
+    return out
+
+
+def _fold(ufunc: Any, canvas: Array, values: int, windows: Windows, out: Array) -> None:
+    """Fill ``out`` with the sum, or the maximum, of each window: along the columns first, whose runs are longest."""
+    first, *others = (canvas[:, windows.every(0, i * windows.dilation[0])] for i in range(windows.kernel[0]))
+    rows = workspace("pool_rows", first.shape, first.dtype) if others else first
+    for position, other in enumerate(others):
+        ufunc(rows if position else first, other, out=rows)
+    _columns(rows, values, windows, 0, out)
+    for j in range(1, windows.kernel[1]):
+        ufunc(out, _columns(rows, values, windows, j * windows.dilation[1]), out=out)
 
 
 # ------------------------------------------------------------------------------------------ max pooling
@@ -78,65 +179,63 @@ def max_pool2d(
 ) -> tuple[Array, Array | None]:
     """The largest element of each window and, if ``locate``, its position in the window (0 is top left)."""
     out = pooled_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
+    windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, dilation)
+    layout = _layout(x)
+    images, values, shape = layout.images(x), layout.values, (*x.shape[:-2], *out)
+    best = np.empty((len(images), out[0], out[1] * values), x.dtype)
+    position = np.empty(best.shape, np.min_scalar_type(kernel[0] * kernel[1] - 1)) if locate else None
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    canvas = _canvas(x.shape, out, kernel, stride, padding, dilation)
-    best = np.empty_like(x, shape=(*x.shape[:-2], *out))
-    position = np.zeros_like(best, dtype=np.min_scalar_type(kernel[0] * kernel[1] - 1)) if locate else None
-    for part in _chunks(x):
-        padded = _padded(x[part], canvas, padding, lowest)
-        if position is None:
-            _largest(padded, kernel, stride, dilation, best[part])
-        else:
-            _locate(_positions(padded, out, kernel, stride, dilation), best[part], position[part])
-    if position is not None:
-        unsettled = ~np.isfinite(best) if x.dtype.kind == "f" else best == lowest
-        if unsettled.any():
-            _settle(position, np.nonzero(unsettled), x, kernel, stride, padding, dilation)
-    return best, position
+
+    def work(region: tuple[slice, slice]) -> None:
+        for block in _blocks(images, region, out[0]):
+            part, around = windows.of_rows(block[1])
+            canvas = _canvas(images[block[0], part], values, around, lowest)
+            if position is None:
+                _fold(np.maximum, canvas, values, around, best[block])
+            else:
+                _locate(canvas, values, around, best[block], position[block])
+
+    if best.size:
+        run(work, regions(len(images), out[0], cost=2 * x.nbytes))
+    if position is None:
+        return layout.array(best, shape), None
+    unsettled = ~np.isfinite(best) if x.dtype.kind == "f" else best == lowest
+    if unsettled.any():
+        _settle(position, np.nonzero(unsettled), images, values, windows)
+    return layout.array(best, shape), layout.array(position, shape)
 
 
-def _locate(views: Iterator[Array], best: Array, position: Array) -> None:
-    """Fill ``best`` with the largest of the views and ``position`` with the number of the first that has it."""
-    best[...] = next(views)
-    larger = np.empty_like(best, dtype=bool)
-    number = np.empty_like(position)
-    for k, view in enumerate(views, 1):
-        np.greater(view, best, out=larger)
-        np.maximum(best, view, out=best)
+def _locate(canvas: Array, values: int, windows: Windows, best: Array, position: Array) -> None:
+    """Fill ``best`` with each window's largest element, ``position`` with the number of the first that is as large."""
+    larger = workspace("pool_larger", best.shape, bool)
+    number = workspace("pool_number", best.shape, position.dtype)
+    position[...] = 0
+    for k, (top, left) in enumerate(windows.places):
+        rows = canvas[:, windows.every(0, top)]
+        if k == 0:
+            _columns(rows, values, windows, left, best)
+            continue
+        candidate = _columns(rows, values, windows, left)
+        np.greater(candidate, best, out=larger)
+        np.maximum(best, candidate, out=best)
         np.multiply(larger.view(np.uint8), position.dtype.type(k), out=number)
         np.maximum(position, number, out=position)  # k only grows
 
 
-def _largest(x: Array, kernel: Pair, stride: Pair, dilation: Pair, best: Array) -> None:
-    """Fill ``best`` with the largest element of each window, without asking where it was."""
-    height, width = best.shape[-2:]
-    if min(kernel) > 1 and kernel != (2, 2):  # along the rows first, then along the columns of what is left
-        rows = np.empty_like(best, shape=(*x.shape[:-1], width))
-        _largest(x, (1, kernel[1]), (1, stride[1]), dilation, rows)
-        x, kernel, stride = rows, (kernel[0], 1), (stride[0], 1)
-    views = _positions(x, (height, width), kernel, stride, dilation)
-    first = next(views)
-    np.maximum(first, next(views, first), out=best)
-    for view in views:
-        np.maximum(best, view, out=best)
-
-
-def _settle(
-    position: Array, windows: tuple[Array, ...], x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
-) -> None:
+def _settle(position: Array, found: tuple[Array, ...], images: Array, values: int, windows: Windows) -> None:
     """Find the positions anew where the maximum is NaN (the last one wins, as in PyTorch) or as low as the padding."""
-    *outer, top, left = windows
-    top, left = top * stride[0] - padding[0], left * stride[1] - padding[1]
-    best = np.zeros(top.shape, x.dtype)
-    found = np.zeros(top.shape, bool)
-    for k in range(kernel[0] * kernel[1]):
-        row, column = top + k // kernel[1] * dilation[0], left + k % kernel[1] * dilation[1]
-        inside = (row >= 0) & (row < x.shape[-2]) & (column >= 0) & (column < x.shape[-1])
-        value = x[(*outer, np.where(inside, row, 0), np.where(inside, column, 0))]
-        take = inside & (~found | (value > best) | np.isnan(value))
+    image, row, column = found
+    top, left = row * windows.stride[0] - windows.padding[0], column // values * windows.stride[1] - windows.padding[1]
+    best = np.zeros(top.shape, images.dtype)
+    any_inside = np.zeros(top.shape, bool)
+    for k, (i, j) in enumerate(windows.places):
+        y, x = top + i, left + j
+        inside = (y >= 0) & (y < windows.size[0]) & (x >= 0) & (x < windows.size[1])
+        value = images[image, np.where(inside, y, 0), np.where(inside, x, 0) * values + column % values]
+        take = inside & (~any_inside | (value > best) | np.isnan(value))
         best = np.where(take, value, best)
-        position[windows] = np.where(take, k, position[windows])
-        found |= take
+        position[found] = np.where(take, k, position[found])
+        any_inside |= take
 
 
 def flat_indices(position: Array, width: int, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
@@ -179,36 +278,66 @@ def put_in_windows(
     g: Array, position: Array, size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair
 ) -> Array:
     """Add each element of ``g`` to zeros of the given size, at its position in its window."""
-    out = position.shape[-2:]
-    canvas = _canvas(size, out, kernel, stride, padding, dilation)
-    disjoint = all(d * (k - 1) < s for k, s, d in zip(kernel, stride, dilation, strict=True))
-    covered = kernel == stride and dilation == (1, 1) and canvas == [n * s for n, s in zip(out, stride, strict=True)]
-    # The input's memory order is that of its positions.
-    result = (np.empty_like if covered else np.zeros_like)(position, dtype=g.dtype, shape=(*g.shape[:-2], *canvas))
-    bits = np.dtype(f"i{g.itemsize}")  # masked as bits: multiplying by 0 would make NaN of infinity, and is no faster
-    for part in _chunks(result):
-        source, where = g[part].view(bits), position[part]
-        for k, view in enumerate(_positions(result[part], out, kernel, stride, dilation)):
-            mask = np.negative((where == k).view(np.int8)).astype(bits)  # all bits set, or none
-            if disjoint:
-                np.bitwise_and(source, mask, out=view.view(bits))
-            else:
-                view += np.bitwise_and(source, mask, out=mask).view(g.dtype)
-    return _cropped(result, size, padding)
+    windows = Windows(size, (g.shape[-2], g.shape[-1]), kernel, stride, padding, dilation)
+    layout = _layout(position)
+    where, upstream = layout.images(position), layout.images(g)
+    integer = BITS[g.itemsize]  # masked as bits: multiplying by 0 would make NaN of infinity, and is no faster
+
+    def masked(images: slice, k: int) -> Array:
+        shape = where[images].shape
+        mask, out = workspace("pool_mask", shape, np.int8), workspace("pool_masked", shape, g.dtype)
+        np.equal(where[images], k, out=mask.view(bool))
+        np.negative(mask, out=mask)  # all bits set, or none
+        np.bitwise_and(upstream[images].view(integer), mask, out=out.view(integer))
+        return out
+
+    return _scatter(masked, upstream, layout, windows, g)
+
+
+def _scatter(term: Any, upstream: Array, layout: Layout, windows: Windows, g: Array) -> Array:
+    """The images in which each window's element k has been given its value in ``term(images, k)``."""
+    values, (height, width) = layout.values, windows.canvas
+    (top, left), size = windows.padding, windows.size
+    inside = np.s_[:, top : top + size[0], left * values : (left + size[1]) * values]
+    result = np.empty((len(upstream), size[0], size[1] * values), g.dtype)
+
+    def work(share: slice) -> None:
+        for images, _ in _blocks(result, (share, slice(0, 1)), 1):
+            shape = images.stop - images.start, height, width * values
+            canvas = result[images] if windows.canvas == size else workspace("pool_canvas", shape, g.dtype)
+            if not windows.tile:
+                canvas[...] = 0
+            for k, (i, j) in enumerate(windows.places):
+                _add_columns(canvas[:, windows.every(0, i)], term(images, k), values, windows, j)
+            if windows.canvas != size:
+                result[images] = canvas[inside]
+
+    if result.size:
+        run(work, shares(len(result), cost=2 * result.nbytes))
+    return layout.array(result, (*g.shape[:-2], *size))
+
+
+def _add_columns(rows: Array, term: Array, values: int, windows: Windows, left: int) -> None:
+    """Add ``term`` to the pixels in column ``left`` of each window, or put it there if no windows overlap."""
+    if windows.disjoint:
+        np.copyto(_pixels(rows, values)[:, :, windows.every(1, left)], _pixels(term, values))
+        return
+    count, height = rows.shape[:2]
+    target = rows.reshape(count, height, -1, values)[:, :, windows.every(1, left)]
+    target += term.reshape(count, height, -1, values)
 
 
 def take_from_windows(x: Array, position: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
     """The element of ``x`` at the given position of each window: the adjoint of ``put_in_windows``."""
-    out = position.shape[-2:]
-    padded = _padded(x, _canvas(x.shape, out, kernel, stride, padding, dilation), padding, 0)
-    result = np.zeros_like(x, shape=position.shape)
-    for k, view in enumerate(_positions(padded, out, kernel, stride, dilation)):
-        np.copyto(result, view, where=position == k)
-    return result
-
-
-def _cropped(canvas: Array, size: Pair, padding: Pair) -> Array:
-    return canvas[..., padding[0] : padding[0] + size[0], padding[1] : padding[1] + size[1]]
+    out = position.shape[-2], position.shape[-1]
+    windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, dilation)
+    layout = _layout(position)
+    where, images, values = layout.images(position), layout.images(x), layout.values
+    result = np.empty(where.shape, x.dtype)
+    canvas = _canvas(images, values, windows, 0)
+    for k, (top, left) in enumerate(windows.places if result.size else []):
+        np.copyto(result, _columns(canvas[:, windows.every(0, top)], values, windows, left), where=where == k)
+    return layout.array(result, position.shape)
 
 
 # -------------------------------------------------------------------------------------- average pooling
@@ -230,29 +359,25 @@ def divisors(
 
 def avg_pool2d(x: Array, divisor: Array | int, out: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """The sum of each window divided by ``divisor``."""
-    canvas = _canvas(x.shape, out, kernel, stride, padding, (1, 1))
-    result = np.empty_like(x, shape=(*x.shape[:-2], *out))
-    for part in _chunks(x):
-        _sum_windows(_padded(x[part], canvas, padding, 0), kernel, stride, result[part])
-        _divide(result[part], divisor)
-    return result
+    windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, (1, 1))
+    layout = _layout(x)
+    images, values = layout.images(x), layout.values
+    result = np.empty((len(images), out[0], out[1] * values), x.dtype)
+
+    def work(region: tuple[slice, slice]) -> None:
+        for block in _blocks(images, region, out[0]):
+            part, around = windows.of_rows(block[1])
+            _fold(np.add, _canvas(images[block[0], part], values, around, 0), values, around, result[block])
+            _divide(result[block], _spread(divisor, values, block[1]))
+
+    if result.size:
+        run(work, regions(len(images), out[0], cost=2 * x.nbytes))
+    return layout.array(result, (*x.shape[:-2], *out))
 
 
-def _sum_windows(x: Array, kernel: Pair, stride: Pair, out: Array) -> None:
-    """Fill ``out`` with the sum of each window of ``x``."""
-    height, width = out.shape[-2:]
-    if min(kernel) > 1 and kernel != (2, 2):  # along the rows first, then along the columns of what is left
-        rows = np.empty_like(out, shape=(*x.shape[:-1], width))
-        _sum_windows(x, (1, kernel[1]), (1, stride[1]), rows)
-        x, kernel, stride = rows, (kernel[0], 1), (stride[0], 1)
-    views = _positions(x, (height, width), kernel, stride, (1, 1))
-    first, second = next(views), next(views, None)
-    if second is None:
-        out[...] = first
-    else:
-        np.add(first, second, out=out)
-    for view in views:
-        out += view
+def _spread(divisor: Array | int, values: int, rows: slice) -> Array | int:
+    """The divisors of some rows of windows, one for each value of a pixel."""
+    return divisor if isinstance(divisor, int) else np.repeat(divisor[rows], values, axis=1)
 
 
 def _divide(x: Array, divisor: Array | int) -> None:
@@ -267,17 +392,16 @@ def avg_pool2d_input_grad(
     g: Array, divisor: Array | int, size: Pair, kernel: Pair, stride: Pair, padding: Pair
 ) -> Array:
     """Give each element of ``g``, divided, to every element of its window: the adjoint of ``avg_pool2d``."""
-    out: Any = g.shape[-2:]
-    canvas = _canvas(size, out, kernel, stride, padding, (1, 1))
-    disjoint = kernel[0] <= stride[0] and kernel[1] <= stride[1]
-    covered = kernel == stride and canvas == [n * s for n, s in zip(out, stride, strict=True)]
-    result = (np.empty_like if covered else np.zeros_like)(g, shape=(*g.shape[:-2], *canvas))
-    for part in _chunks(result):
-        share = g[part].copy(order="K")
-        _divide(share, divisor)
-        for view in _positions(result[part], out, kernel, stride, (1, 1)):
-            if disjoint:
-                view[...] = share
-            else:
-                view += share
-    return _cropped(result, size, padding)
+    windows = Windows(size, (g.shape[-2], g.shape[-1]), kernel, stride, padding, (1, 1))
+    layout = _layout(g)
+    upstream = layout.images(g)
+    wide = _spread(divisor, layout.values, slice(None))
+
+    def divided(images: slice, k: int) -> Array:
+        out = workspace("pool_masked", upstream[images].shape, g.dtype)
+        if k == 0:
+            np.copyto(out, upstream[images])
+            _divide(out, wide)
+        return out
+
+    return _scatter(divided, upstream, layout, windows, g)

@@ -169,7 +169,7 @@ adaptive_max_pool2d.gradients(input=lambda g, indices, input_shape: add_pixels(g
 
 @adaptive_max_pool2d.samples
 def _(draw: Any) -> dict[str, Any]:
-    shape = draw.shape(min_dims=2, max_dims=4, max_side=5)
+    shape = draw.shape(min_dims=3, max_dims=4, max_side=5)
     return dict(input=draw.distinct(shape), output_size=(draw.integer(1, 4), draw.integer(1, 4)))
 
 
