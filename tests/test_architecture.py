@@ -25,7 +25,7 @@ ALLOWED = {
     "data": {"errors", "backend", "autograd", "ops"},
     "serialization": {"errors", "backend", "autograd", "nn"},
     "profiler": {"errors", "autograd", "nn", "optim"},
-    "testing": {"errors", "backend", "autograd", "ops", "nn"},
+    "testing": {"errors", "backend", "kernels", "autograd", "ops", "nn"},
     "utils": {"errors", "backend", "autograd", "data"},
     "models": {"errors", "autograd", "ops", "nn", "serialization", "utils"},
     "viz": {"errors"},

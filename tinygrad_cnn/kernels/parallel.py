@@ -123,6 +123,7 @@ class _Worker:
 
     def start(self, task: Callable[[Any], Any], item: Any) -> _Worker:
         self.task, self.item = task, item
+        self.result = self.error = None  # nobody took them if the caller's own share failed as well
         self.go.release()
         return self
 

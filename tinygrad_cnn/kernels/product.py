@@ -15,7 +15,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if count <= _ALONE:
         return np.asarray(np.matmul(a, b))
     with one_blas_thread():
-        if a.ndim != 2 or a.dtype.kind != "f" or a.dtype.itemsize == 2:
+        if a.ndim != 2 or b.ndim != 2 or a.dtype.kind != "f" or a.dtype.itemsize == 2:
             return np.asarray(np.matmul(a, b))
         out = np.empty((len(a), b.shape[1]), a.dtype)
         if len(a) >= b.shape[1]:

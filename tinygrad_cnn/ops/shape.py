@@ -201,8 +201,9 @@ def _(draw: Any) -> dict[str, Any]:
 
 @squeeze.reference
 def _(input: Array, dim: int | tuple[int, ...] | None) -> Array:
-    for i in reversed(range(input.ndim)):
-        listed = dim is None or any(d % input.ndim == i for d in np.atleast_1d(dim))
+    ndim = input.ndim
+    for i in reversed(range(ndim)):
+        listed = dim is None or any(d % ndim == i for d in np.atleast_1d(dim))
         if input.shape[i] == 1 and listed:
             input = np.take(input, 0, axis=i)
     return input
