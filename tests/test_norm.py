@@ -91,19 +91,34 @@ def test_rows_are_undone(shape):
     np.testing.assert_array_equal(rows.images_of(flat, shape), array)
 
 
-@pytest.mark.parametrize(("count", "channels"), [(64, 3), (97, 5), (1, 1), (6, 1000), (100, 16)])
-def test_joined_rows_divide_and_blocks_cover(count, channels):
-    joined = rows.pixels_per_row(count, channels)
-    assert count % joined == 0
+@pytest.mark.parametrize(("count", "channels"), [(64, 3), (97, 5), (1, 1), (6, 1000), (100, 16), (5000, 7), (0, 3)])
+def test_blocks_of_joined_rows_cover_each_share(count, channels):
     array = np.zeros((count, channels))
-    for block in rows.blocks(array, joined):
-        rows.join(array[block], joined)[...] += 1
+    joined = rows.rows_joined(array)
+    for share in (slice(0, count // 3), slice(count // 3, count)):
+        for block, together in rows.blocks(array, share, joined):
+            rows.join(array[block], together)[...] += 1
     assert (array == 1).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("shape", [(64, 3), (5, 70_001), (100_003, 7)])
+def test_column_sums(threads, shape):
+    array = np.random.default_rng(0).normal(size=shape)
+    before = tg.get_num_threads()
+    try:
+        tg.set_num_threads(threads)
+        sums = rows.column_sums(array)
+        np.testing.assert_array_equal(rows.column_sums(array), sums)
+    finally:
+        tg.set_num_threads(before)
+    np.testing.assert_allclose(sums, [math.fsum(column) for column in array.T], rtol=1e-10, atol=1e-10)
 
 
 def test_large_inputs_take_several_blocks():
     x = np.random.default_rng(0).normal(size=(40, 4, 32, 32))
-    assert len(list(rows.blocks(rows.rows_of(x), 1))) > 1
+    flat = rows.rows_of(x)
+    assert len(list(rows.blocks(flat, slice(0, len(flat)), 1))) > 1
     leaf = tg.tensor(x, requires_grad=True)
     out = F.batch_norm(leaf, None, None, training=True)
     centred = x - x.mean((0, 2, 3), keepdims=True)

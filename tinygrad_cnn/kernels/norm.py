@@ -4,59 +4,60 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinygrad_cnn.kernels.rows import blocks, join, pixels_per_row
+from tinygrad_cnn.kernels.rows import blocks, column_sums, fold, join, over_shares, repeat, rows_joined
 from tinygrad_cnn.kernels.workspace import workspace
 
 Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
 
 
-def column_sums(rows: np.ndarray) -> np.ndarray:
-    """The sum of each column, by BLAS: several times faster than ``add.reduce`` along the first axis."""
-    return np.asarray(np.ones(len(rows), rows.dtype) @ rows)
-
-
-def repeat(values: np.ndarray, joined: int) -> np.ndarray:
-    """One value a column, for rows that are ``joined``."""
-    out = np.empty((joined, len(values)), values.dtype)
-    out[...] = values
-    return out.reshape(-1)
-
-
 def scale_shift(rows: np.ndarray, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray:
     """``rows * scale + shift`` with a scale and a shift for each column."""
-    joined = pixels_per_row(*rows.shape)
-    wide_scale = repeat(scale, joined)
-    wide_shift = None if shift is None else repeat(shift, joined)
+    joined = rows_joined(rows)
+    wide_scale, wide_shift = repeat(scale, joined), None if shift is None else repeat(shift, joined)
     out = np.empty_like(rows)
-    for block in blocks(rows, joined):
-        part = join(out[block], joined)
-        np.multiply(join(rows[block], joined), wide_scale, out=part)
-        if wide_shift is not None:
-            np.add(part, wide_shift, out=part)
+
+    def work(share: slice) -> None:
+        for block, count in blocks(rows, share, joined):
+            part, width = join(out[block], count), count * rows.shape[1]
+            np.multiply(join(rows[block], count), wide_scale[:width], out=part)
+            if wide_shift is not None:
+                np.add(part, wide_shift[:width], out=part)
+
+    over_shares(work, rows, 2)
     return out
 
 
 def _sums(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each column the sum of ``rows`` and that of ``rows * others``, in one pass over memory."""
-    joined = pixels_per_row(*rows.shape)
-    sums = np.zeros(rows.shape[1])  # float64, so that only the sums within a block are rounded to the rows' dtype
-    products = np.zeros(joined * rows.shape[1])
-    for block in blocks(rows, joined):
-        sums += column_sums(rows[block])
-        products += np.einsum("ij,ij->j", join(rows[block], joined), join(others[block], joined))
-    return sums, products.reshape(joined, -1).sum(0)
+    joined = rows_joined(rows)
+
+    def work(share: slice) -> tuple[np.ndarray, np.ndarray]:
+        sums, products = np.zeros((2, joined * rows.shape[1]))  # float64: only within a block sums are rounded
+        for block, count in blocks(rows, share, joined):
+            part, other, width = join(rows[block], count), join(others[block], count), count * rows.shape[1]
+            sums[:width] += np.add.reduce(part, axis=0)
+            products[:width] += np.einsum("ij,ij->j", part, other)
+        return sums, products
+
+    sums, products = zip(*over_shares(work, rows, 2), strict=True)
+    return fold(sums, joined), fold(products, joined)
 
 
 def _centred_products(rows: np.ndarray, mean: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
     """For each column the sum of ``(rows - mean) * others``, or of ``(rows - mean)**2``."""
-    joined = pixels_per_row(*rows.shape)
+    joined = rows_joined(rows)
     wide_mean = repeat(mean.astype(rows.dtype), joined)
-    products = np.zeros(joined * rows.shape[1])
-    for block in blocks(rows, joined):
-        part = join(rows[block], joined)
-        centred = np.subtract(part, wide_mean, out=workspace("norm_centred", part.shape, part.dtype))
-        products += np.einsum("ij,ij->j", centred, centred if others is None else join(others[block], joined))
-    return products.reshape(joined, -1).sum(0)
+
+    def work(share: slice) -> np.ndarray:
+        products = np.zeros(joined * rows.shape[1])
+        for block, count in blocks(rows, share, joined):
+            part, width = join(rows[block], count), count * rows.shape[1]
+            centred = np.subtract(part, wide_mean[:width], out=workspace("norm_centred", part.shape, part.dtype))
+            other = centred if others is None else join(others[block], count)
+            products[:width] += np.einsum("ij,ij->j", centred, other)
+        return products
+
+    return fold(over_shares(work, rows, 3), joined)
 
 
 def _cancels(mean: np.ndarray, var: np.ndarray) -> bool:
@@ -115,17 +116,22 @@ def batch_norm_grads(
     count = rows.dtype.type(len(rows))
     scale = invstd if weight is None else invstd * weight
     slope = -scale * invstd * sum_gh / count
-    offset = -scale * sum_g / count - mean * slope
-    joined = pixels_per_row(*rows.shape)
-    wide_scale, wide_slope, wide_offset = (repeat(v, joined) for v in (scale, slope, offset))
-    out = np.empty_like(rows)  # g * scale + rows * slope + offset
-    for block in blocks(rows, joined):
-        part, source = join(out[block], joined), join(rows[block], joined)
-        scaled = workspace("norm_centred", source.shape, rows.dtype)
-        np.multiply(join(g[block], joined), wide_scale, out=part)
-        np.multiply(source, wide_slope, out=scaled)
-        np.add(part, scaled, out=part)
-        np.add(part, wide_offset, out=part)
+    offset = -scale * sum_g / count - mean * slope  # d rows = g * scale + rows * slope + offset
+    joined = rows_joined(rows)
+    wide = [repeat(v, joined) for v in (scale, slope, offset)]
+    out = np.empty_like(rows)
+
+    def work(share: slice) -> None:
+        for block, count in blocks(rows, share, joined):
+            part, source = join(out[block], count), join(rows[block], count)
+            wide_scale, wide_slope, wide_offset = (values[: part.shape[1]] for values in wide)
+            sloped = workspace("norm_centred", source.shape, rows.dtype)
+            np.multiply(join(g[block], count), wide_scale, out=part)
+            np.multiply(source, wide_slope, out=sloped)
+            np.add(part, sloped, out=part)
+            np.add(part, wide_offset, out=part)
+
+    over_shares(work, rows, 4)
     return out, sum_gh, sum_g
 
 
@@ -133,21 +139,22 @@ def layer_norm(
     rows: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(R,K) normalised over K -> the result, the mean (R,) and the biased variance (R,)."""
-    count, width = rows.shape
-    size = rows.dtype.type(width)
-    ones = np.ones(width, rows.dtype)
-    mean = rows @ ones / size
-    var = np.empty(count, rows.dtype)
-    out = np.empty_like(rows)
-    for block in blocks(rows, 1):
-        part = out[block]
-        np.subtract(rows[block], mean[block, None], out=part)
-        var[block] = np.einsum("ij,ij->i", part, part) / size
-        part *= 1 / np.sqrt(var[block, None] + eps)
-        if weight is not None:
-            part *= weight
-        if bias is not None:
-            part += bias
+    size = rows.dtype.type(rows.shape[1])
+    mean, var, out = np.empty(len(rows), rows.dtype), np.empty(len(rows), rows.dtype), np.empty_like(rows)
+
+    def work(share: slice) -> None:
+        for block, _ in blocks(rows, share, 1):
+            part = out[block]
+            np.divide(np.add.reduce(rows[block], axis=1), size, out=mean[block])
+            np.subtract(rows[block], mean[block, None], out=part)
+            np.divide(np.einsum("ij,ij->i", part, part), size, out=var[block])
+            part *= 1 / np.sqrt(var[block, None] + eps)
+            if weight is not None:
+                part *= weight
+            if bias is not None:
+                part += bias
+
+    over_shares(work, rows, 6)
     return out, mean, var
 
 
@@ -161,24 +168,27 @@ def layer_norm_grads(
     needs: tuple[bool, ...],
 ) -> Gradients:
     """The gradients of ``layer_norm`` for the rows, the weight and the bias; None where not needed."""
-    width = rows.shape[1]
-    size = rows.dtype.type(width)
-    ones = np.ones(width, rows.dtype)
+    size = rows.dtype.type(rows.shape[1])
     invstd = 1 / np.sqrt(var + eps)
-    weight_grad = np.zeros(width, rows.dtype)
     out = np.empty_like(rows)
-    for block in blocks(rows, 1):
-        normal, upstream = out[block], g[block]
-        np.subtract(rows[block], mean[block, None], out=normal)
-        normal *= invstd[block, None]
-        if needs[1]:
-            weight_grad += np.einsum("ij,ij->j", normal, upstream)
-        if not needs[0]:
-            continue
-        if weight is not None:
-            upstream = upstream * weight
-        normal *= np.einsum("ij,ij->i", normal, upstream)[:, None] / -size
-        normal += upstream
-        normal -= (upstream @ ones / size)[:, None]
-        normal *= invstd[block, None]
+
+    def work(share: slice) -> np.ndarray:
+        weight_grad = np.zeros(rows.shape[1])
+        for block, _ in blocks(rows, share, 1):
+            normal, upstream = out[block], g[block]
+            np.subtract(rows[block], mean[block, None], out=normal)
+            normal *= invstd[block, None]
+            if needs[1]:
+                weight_grad += np.einsum("ij,ij->j", normal, upstream)
+            if not needs[0]:
+                continue
+            if weight is not None:
+                upstream = np.multiply(upstream, weight, out=workspace("norm_upstream", normal.shape, normal.dtype))
+            normal *= np.einsum("ij,ij->i", normal, upstream)[:, None] / -size
+            normal += upstream
+            normal -= (np.add.reduce(upstream, axis=1) / size)[:, None]
+            normal *= invstd[block, None]
+        return weight_grad
+
+    weight_grad = fold(over_shares(work, rows, 8), 1).astype(rows.dtype)
     return out if needs[0] else None, weight_grad if needs[1] else None, column_sums(g) if needs[2] else None

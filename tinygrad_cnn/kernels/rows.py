@@ -1,18 +1,23 @@
 """Images as rows of channels: (N,C,H,W) seen as (N*H*W, C), without a copy where memory is channels-last.
 
-Work along such rows goes in blocks that stay in the cache, and elementwise work in rows of several pixels each,
-because NumPy's inner loop over a handful of channels costs more to start than to run.
+Work along such rows is shared out over the threads, goes in blocks that stay in the cache, and joins many pixels to
+one long row, because NumPy's inner loop over a handful of channels costs more to start than to run.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
-WIDTH = 512  # elements that an elementwise inner loop should have; rows of 1024 float32 would collide in the cache
+from tinygrad_cnn.kernels.elementwise import contiguous
+from tinygrad_cnn.kernels.parallel import run, shares
+
+T = TypeVar("T")
+
+WIDTH = 8192  # elements of a joined row: with fewer, NumPy takes up to twice as long to repeat a row of factors
 BLOCK = 1 << 20  # bytes of input worked on at a time, so that the second pass over them finds them in the cache
 
 
@@ -20,7 +25,7 @@ def rows_of(images: np.ndarray) -> np.ndarray:
     """(N,C,*) as contiguous (N*..., C): a view of channels-last memory, else a copy."""
     channels = images.shape[1]
     last = images.transpose(0, *range(2, images.ndim), 1)
-    return np.ascontiguousarray(last).reshape(math.prod(last.shape[:-1]), channels)
+    return contiguous(last).reshape(math.prod(last.shape[:-1]), channels)
 
 
 def images_of(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -29,20 +34,52 @@ def images_of(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return last.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
 
 
-@functools.lru_cache(maxsize=256)
-def pixels_per_row(count: int, channels: int) -> int:
-    """How many of ``count`` rows to join into one for elementwise work: a divisor of ``count``."""
-    most = WIDTH // max(channels, 1)
-    return next((r for r in range(most, 1, -1) if count % r == 0), 1)
-
-
-def blocks(rows: np.ndarray, joined: int) -> Iterator[slice]:
-    """Slices that cover ``rows`` in steps of about BLOCK bytes, each a multiple of ``joined`` rows."""
+def rows_joined(rows: np.ndarray) -> int:
+    """How many rows to join into one for elementwise work."""
     count, channels = rows.shape
-    step = joined * max(1, BLOCK // max(1, joined * channels * rows.itemsize))
-    return (slice(start, min(start + step, count)) for start in range(0, count, step))
+    return max(min(WIDTH // max(channels, 1), count), 1)
+
+
+def over_shares(task: Callable[[slice], T], rows: np.ndarray, passes: int) -> list[T]:
+    """``task`` of some of the rows in each thread, if it goes ``passes`` times through them; results in their order."""
+    return run(task, shares(len(rows), cost=passes * rows.nbytes))
+
+
+def blocks(rows: np.ndarray, share: slice, joined: int) -> Iterator[tuple[slice, int]]:
+    """Slices of about BLOCK bytes that cover ``share``, and how many rows to join in each."""
+    step = joined * max(1, BLOCK // max(1, joined * rows.shape[1] * rows.itemsize))
+    even = share.stop - (share.stop - share.start) % joined
+    for start in range(share.start, even, step):
+        yield slice(start, min(start + step, even)), joined
+    if even < share.stop:
+        yield slice(even, share.stop), share.stop - even
 
 
 def join(rows: np.ndarray, joined: int) -> np.ndarray:
     """The same memory with ``joined`` rows in one."""
     return rows.reshape(len(rows) // joined, joined * rows.shape[1]) if joined > 1 else rows
+
+
+def repeat(values: np.ndarray, joined: int) -> np.ndarray:
+    """One value a column, for rows that are ``joined``."""
+    out = np.empty((joined, len(values)), values.dtype)
+    out[...] = values
+    return out.reshape(-1)
+
+
+def column_sums(rows: np.ndarray) -> np.ndarray:
+    """The sum of each column."""
+    joined = rows_joined(rows)
+
+    def work(share: slice) -> np.ndarray:
+        sums = np.zeros(joined * rows.shape[1])  # float64, so that only the sums within a block are rounded
+        for block, count in blocks(rows, share, joined):
+            sums[: count * rows.shape[1]] += np.add.reduce(join(rows[block], count), axis=0)
+        return sums
+
+    return fold(over_shares(work, rows, 1), joined).astype(rows.dtype)
+
+
+def fold(results: list[np.ndarray], joined: int) -> np.ndarray:
+    """The sum of what the threads found for joined rows, for each column."""
+    return np.add.reduce([result.reshape(joined, -1).sum(0) for result in results])
