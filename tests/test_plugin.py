@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 
 from tinygrad_cnn.autograd import op as declarations
 from tinygrad_cnn.ops import registry
-from tinygrad_cnn.testing import plugin
+from tinygrad_cnn.testing import Draw, RandomSource, plugin
 from tinygrad_cnn.testing.profiles import PROFILES, load_profile
 from tinygrad_cnn.testing.properties import PROPERTIES
 
@@ -155,6 +156,16 @@ def test_an_error_on_the_way_shows_where(run, pytester):
     result.assert_outcomes(failed=1, deselected=TESTS - 1)
     result.stdout.fnmatch_lines(["doubly: *", "mymodule.py:*: in <lambda>", "E   IndexError*", "*case again*"])
     assert "hypothesis/" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("name", sorted(registry))
+def test_a_case_can_be_pasted(name):
+    case = registry[name]._samples(Draw(RandomSource(0)))
+    lines = plugin.repeat_text(registry[name], "value", case).splitlines()[1:]
+    names = {"case": case}  # put_view's stays: it has a function in it, and nothing to paste
+    assert bool(lines) == (name != "put_view")
+    exec("\n".join(line.strip() for line in lines), names)
+    np.testing.assert_equal(names["case"], case)
 
 
 def test_samples_that_raise_show_where(run, pytester):

@@ -14,7 +14,7 @@ import inspect
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -129,11 +129,11 @@ class _Property(pytest.Item):
         error = excinfo.value
         if not isinstance(error, ConformanceError):
             return excinfo.getrepr(style="short", tbfilter=_without_internals)
-        parts = [str(error), repeat_text(self.op, self.name, error.finding.arguments)]
+        parts = [str(error)]
         if error.__cause__ is not None:
             cause = pytest.ExceptionInfo.from_exception(error.__cause__)
-            parts.insert(1, str(cause.getrepr(style="short", chain=False, tbfilter=_without_internals)))
-        return "\n".join(parts)
+            parts.append(str(cause.getrepr(style="short", chain=False, tbfilter=_without_internals)))
+        return "\n".join([*parts, repeat_text(self.op, self.name, error.finding.arguments)]).rstrip()
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Where the op is declared."""
@@ -143,18 +143,21 @@ class _Property(pytest.Item):
 
 
 def repeat_text(op: Op, name: str, arguments: Mapping[str, Any]) -> str:
-    """The Python lines that check this case again, to paste into a test or a session."""
-    if not arguments:
+    """The Python lines that check this case again, to paste; none if an argument is a function."""
+    if not arguments or any(isinstance(value, FunctionType) for value in arguments.values()):
         return ""
+    types = {type(value) for value in arguments.values()}
+    imports = {f"from {t.__module__} import {t.__name__}" for t in types if t.__module__ not in ("builtins", "numpy")}
+    if not op.__module__.startswith("tinygrad_cnn."):
+        imports.add(f"import {op.__module__}  # registers the op")
     lines = [
-        "from numpy import array",
+        "from numpy import array, inf, nan",
+        *sorted(imports),
         "from tinygrad_cnn.ops import registry",
         "from tinygrad_cnn.testing import check_sample",
         f"case = dict({', '.join(f'{name}={_literal(value)}' for name, value in arguments.items())})",
         f"check_sample(registry[{op.name!r}], case, [{name!r}])",
     ]
-    if not op.__module__.startswith("tinygrad_cnn."):
-        lines.insert(2, f"import {op.__module__}  # registers the op")
     return "\n".join(["  the case again, to paste:", *(f"    {line}" for line in lines)])
 
 
