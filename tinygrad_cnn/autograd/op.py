@@ -153,7 +153,10 @@ class Op(Declaration):
                 self.call(self._check, values)
             if self.elementwise is not None:
                 self._promote(values)
-            result = mode.quietly(self.call, self.forward, values, **recording)
+            if self._positional == len(values):  # what ``call`` does, without a frame of its own
+                result = mode.quietly(self.forward, *values, **recording)
+            else:
+                result = mode.quietly(self.call, self.forward, values, **recording)
         except TinygradError:
             raise
         except (ValueError, TypeError, IndexError, OverflowError, AttributeError, MemoryError) as error:
