@@ -10,6 +10,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.errors import check_argument
+from tinygrad_cnn.kernels.workspace import workspace
 from tinygrad_cnn.optim.elementwise import (
     Array,
     ElementwiseOptimizer,
@@ -94,10 +95,9 @@ class Adam(ElementwiseOptimizer):
             accumulate_square(square, grad, beta2)
             if largest is not None:
                 square = np.maximum(largest, square, out=largest)
-            denominator = np.sqrt(square)
-            denominator /= correction
-            denominator += eps
-            subtract_ratio(value, step_size, mean, denominator)
+            denominator = np.sqrt(square, out=workspace("denominator", square.shape, square.dtype))
+            denominator += eps * correction
+            subtract_ratio(value, step_size * correction, mean, denominator)
 
         return update, tuple(state[moment] for moment in moments)
 

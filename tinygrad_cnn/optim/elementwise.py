@@ -1,8 +1,8 @@
-"""How the optimisers of this package step: each gives a rule on arrays, which is run block by block."""
+"""How the optimisers of this package step: each gives a rule on arrays, which is run part by part."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ import numpy as np
 from tinygrad_cnn.autograd.mode import enable_grad
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.errors import GraphError, UnsupportedError, check_argument
+from tinygrad_cnn.kernels.elementwise import fill
+from tinygrad_cnn.kernels.workspace import workspace
 from tinygrad_cnn.optim.optimizer import Group, Optimizer, scalar
 
 Array = np.ndarray
-Rule = Callable[..., None]  # changes a block of the value, given the gradient's and the moments', in place
-BLOCK = 32768  # elements: a block of everything that a rule touches stays in the processor's cache
+Rule = Callable[..., None]  # changes a part of the value, given those of the gradient and the moments, in place
 
 
 class ParameterwiseOptimizer(Optimizer):
@@ -74,33 +75,23 @@ class ElementwiseOptimizer(ParameterwiseOptimizer):
         if state:
             self.state[parameter] = state
         decay, maximize = number(group.get("weight_decay", 0)), group["maximize"]
-        shrink = 1 - number(group["lr"]) * decay if group.get("decoupled_weight_decay") else None
+        shrink = 1 - number(group["lr"]) * decay if decay and group.get("decoupled_weight_decay") else None
         assert parameter._grad is not None  # the caller has seen to it
         arrays = [parameter._array, parameter._grad._array, *(moment._array for moment in moments)]
-        for value, grad, *blocks in _blocks(arrays):
+        if not arrays[0].ndim:  # NumPy's functions turn 0-d arrays into scalars, which can't be written to
+            arrays = [array.reshape(1) for array in arrays]
+
+        def update(grad: Array, *moments: Array, out: Array) -> None:
             if maximize:
                 grad = -grad
-            if decay:
-                if shrink is None:
-                    grad = grad + decay * value
-                else:
-                    value *= shrink
-            rule(value, grad, *blocks)
+            if shrink is not None:
+                out *= shrink
+            elif decay:
+                grad = grad + decay * out
+            rule(out, grad, *moments)
+
+        fill(arrays[0], update, *arrays[1:])
         parameter._counter[0] += 1
-
-
-def _blocks(arrays: list[Array]) -> Iterator[list[Array]]:
-    """The arrays in parts that fit the cache, where their memory can be cut alike."""
-    size = arrays[0].size
-    if arrays[0].ndim == 0:  # NumPy's functions turn 0-d arrays into scalars, which can't be written to
-        yield [array.reshape(1) for array in arrays]
-        return
-    if size <= BLOCK or not all(array.flags.c_contiguous for array in arrays):
-        yield arrays
-        return
-    flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, size, BLOCK):
-        yield [array[start : start + BLOCK] for array in flat]
 
 
 def number(value: Any) -> float:
@@ -119,16 +110,20 @@ def advance(state: dict[str, Any]) -> float:
     return float(state["step"]._array)
 
 
+def _scratch(like: Array) -> Array:
+    return workspace("optimizer", like.shape, like.dtype)
+
+
 def move_towards(moment: Array, target: Array, weight: float) -> None:
     """``moment += weight * (target - moment)``: an exponential moving average."""
-    difference = target - moment
+    difference = np.subtract(target, moment, out=_scratch(moment))
     difference *= weight
     moment += difference
 
 
 def accumulate_square(moment: Array, grad: Array, keep: float) -> None:
     """``moment = keep * moment + (1 - keep) * grad**2``."""
-    square = grad * grad
+    square = np.multiply(grad, grad, out=_scratch(moment))
     square *= 1 - keep
     moment *= keep
     moment += square
