@@ -39,10 +39,10 @@ def flat(arrays: Sequence[Array]) -> list[Array] | None:
     return [x.reshape(-1) for x in arrays]
 
 
-def fill(out: Array, function: Callable[..., Any], *arrays: Array, part: int | None = PART) -> Array:
+def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool = False) -> Array:
     """Call ``function(*arrays, out=out)`` on corresponding parts of all of them; return ``out``.
 
-    Each thread gets a share, and a function of several steps that in parts of ``part`` elements (None: all at once).
+    Each thread gets a share, and goes through it part by part, or, as suits a function of a single step, at once.
     """
     rows = flat([out, *arrays]) if out.size > _LEAST else None
     if rows is None:
@@ -50,7 +50,7 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, part: int | N
         return out
 
     def work(share: slice) -> None:
-        step = part or out.size
+        step = out.size if at_once else PART
         for start in range(share.start, share.stop, step):
             target, *sources = [row[start : min(start + step, share.stop)] for row in rows]
             function(*sources, out=target)
@@ -83,7 +83,7 @@ def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments, **settings)  # laid out differently, or one of the arguments is the result
         out = np.empty_like(first, dtype=example.dtype)
         if takes_out:
-            return fill(out, lambda *parts, out: call(parts, out=out), *arrays, part=None)
+            return fill(out, lambda *parts, out: call(parts, out=out), *arrays, at_once=True)
         return fill(out, lambda *parts, out: copy(call(parts), out), *arrays)
 
     return run_in_parts

@@ -55,4 +55,4 @@ def clip(x: Array, low: float, high: float) -> Array:
     x = np.asarray(x)
     if x.dtype.kind != "f" or not x.ndim:
         return np.asarray(x.clip(low, high))
-    return fill(np.empty_like(x), lambda x, out: x.clip(low, high, out=out), x, part=None)
+    return fill(np.empty_like(x), lambda x, out: x.clip(low, high, out=out), x, at_once=True)
