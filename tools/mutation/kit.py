@@ -10,7 +10,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,29 +66,15 @@ def try_op(op: Any, examples: int, seed: int) -> None:
         check_sample(op, arguments, drawn if number else None)  # the refusals once
 
 
-@contextlib.contextmanager
-def small_shares() -> Iterator[None]:
-    """Let the kernels use two threads for arrays of any size."""
-    from tinygrad_cnn.kernels import parallel
-
-    before, threads = parallel.LEAST_SHARE, parallel.get_num_threads()
-    parallel.LEAST_SHARE = 1
-    parallel.set_num_threads(2)
-    try:
-        yield
-    finally:
-        parallel.LEAST_SHARE = before
-        parallel.set_num_threads(threads)
-
-
-def run_kit(names: Sequence[str], examples: int, seed: int, threads: bool) -> str:
-    """The first failure of the kit on these ops, or "" if there is none."""
+def run_kit(names: Sequence[str], examples: int, seed: int, kernel: bool) -> str:
+    """The first failure of the kit on these ops, or ""; kernels are tried as if arrays were large as well."""
     try:
         from tinygrad_cnn.ops import registry
+        from tinygrad_cnn.testing.sizes import as_if_large
     except BaseException as error:
         return f"import: {_told(error)}"
     for name in names:
-        for manner in (contextlib.nullcontext, small_shares) if threads else (contextlib.nullcontext,):
+        for manner in (contextlib.nullcontext, as_if_large) if kernel else (contextlib.nullcontext,):
             try:
                 with manner():
                     try_op(registry[name], examples, seed)
@@ -133,6 +119,7 @@ def trace_ops(folder: Path, examples: int, seed: int) -> dict[str, Any]:
     recorder.start()
     recorder.switch_context("import")
     from tinygrad_cnn.ops import registry
+    from tinygrad_cnn.testing.sizes import as_if_large
 
     def stop(*_: object) -> None:
         raise TimeoutError(f"more than {PATIENCE} s")
@@ -147,7 +134,7 @@ def trace_ops(folder: Path, examples: int, seed: int) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
         try:
             try_op(op, examples // 2, seed)
-            with small_shares():
+            with as_if_large():
                 try_op(op, examples // 4, seed)
         except Exception as error:
             failures[name] = _told(error)

@@ -12,9 +12,10 @@ import libcst as cst
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider, WhitespaceInclusivePositionProvider
 from mutmut.mutation.mutators import mutation_operators
 
-TEST_PARTS = {"samples", "reference", "refusals"}  # an op's declarations that are the kit's, not the op's
+TEST_PARTS = {"samples", "reference", "refuses", "exempt"}  # an op's declarations that are the kit's, not the op's
 LABELS = {"__name__", "__qualname__", "__doc__", "__module__", "__all__"}
-NAMES = {"name", "method", "inplace", "reflected", "grad_name"}  # keywords of declarations: how an op is called
+PRINTED = {"grad_name"}  # keywords of declarations: what is printed
+NAMES = {"name", "method", "inplace", "reflected"}  # keywords of declarations: how an op is called
 CERTAIN = {"len", "isinstance"}  # mutmut leaves calls of these alone: without an argument they always fail
 
 
@@ -122,7 +123,7 @@ class _Finder:
             for mutated in operator(node):
                 argument = _changed_argument(node, mutated)
                 keyword = argument.keyword.value if argument is not None and argument.keyword is not None else ""
-                if keyword in TEST_PARTS or (argument is not None and _is_own_name(argument.value, place)):
+                if keyword in TEST_PARTS | PRINTED or (argument is not None and _is_own_name(argument.value, place)):
                     continue
                 is_name = place.is_name or (place.at_import and keyword in NAMES)
                 name = operator.__name__.removeprefix("operator_")
@@ -177,7 +178,7 @@ def _is_left_out(node: cst.CSTNode, place: _Place) -> bool:
             return True
         case cst.Call(func=cst.Attribute(attr=cst.Name(value=name))) if name in TEST_PARTS or name == "warn":
             return True
-        case cst.Arg(keyword=cst.Name(value=name)) if name in TEST_PARTS:
+        case cst.Arg(keyword=cst.Name(value=name)) if name in TEST_PARTS | PRINTED:
             return True
         case cst.If(test=cst.Name(value="TYPE_CHECKING")):
             return True
