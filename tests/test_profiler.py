@@ -148,8 +148,15 @@ def test_record_function_and_trace(tmp_path):
 
 
 def test_threads_are_recorded_apart(network):
+    together = threading.Barrier(2)  # a thread that ended would leave its number to the other
+
+    def work():
+        together.wait()
+        step(network)
+        together.wait()
+
     with profile() as prof:
-        threads = [threading.Thread(target=step, args=(network,)) for _ in range(2)]
+        threads = [threading.Thread(target=work) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
