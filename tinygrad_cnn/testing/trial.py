@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import enable_grad, grad, no_grad
+from tinygrad_cnn.autograd import enable_grad, grad, no_grad, set_grad_enabled
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.backend import Generator, default_generator
 from tinygrad_cnn.ops.random import manual_seed
@@ -39,12 +39,12 @@ class Trial:
         names = [
             p.name for p in inspect.signature(module.forward).parameters.values() if p.kind <= p.POSITIONAL_OR_KEYWORD
         ]
+        weights = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.inputs: dict[str, Any] = {}  # Tensors by the names of forward's parameters, copies of what was given
         for i, value in enumerate(inputs):
-            name = names[i] if i < len(names) else f"input {i}"
+            name = names[i] if i < len(names) and names[i] not in weights else f"input {i}"
             self.inputs[name] = wrap(value.copy()) if isinstance(value, np.ndarray) else value
         floats = {name: x for name, x in self.inputs.items() if isinstance(x, Tensor) and x.is_floating_point()}
-        weights = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.leaves: dict[str, Tensor] = {name: x.requires_grad_() for name, x in floats.items()} | weights
         manual_seed(seed)
         self._seeded = default_generator.get_state_bytes()
@@ -105,26 +105,24 @@ class Trial:
     # --------------------------------------------------------------------------------------- derivatives
     def scalar(self, order: int, create_graph: bool) -> Any:
         """What is differentiated: the outputs, or for order 2 the leaves' gradients, weighted at random and added."""
-        with enable_grad():
-            outputs = [o for o in self.run() if o.is_floating_point()]
-            total = sum((o * u).sum() for o, u in zip(outputs, self._upstream(outputs), strict=True))
-            if order == 1 or not isinstance(total, Tensor) or not total.requires_grad:
-                return total
-            leaves = list(self.leaves.values())
-            found = grad(total, leaves, create_graph=create_graph, allow_unused=True)
-            pairs = [(f, u) for f, u in zip(found, self._upstream(leaves), strict=True) if f is not None]
-            return sum((f * u).sum() for f, u in pairs)
+        outputs = [o for o in self.run() if o.is_floating_point()]
+        total = sum((o * u).sum() for o, u in zip(outputs, self._upstream(outputs), strict=True))
+        if order == 1 or not isinstance(total, Tensor) or not total.requires_grad:
+            return total
+        leaves = list(self.leaves.values())
+        found = grad(total, leaves, create_graph=create_graph, allow_unused=True)
+        pairs = [(f, u) for f, u in zip(found, self._upstream(leaves), strict=True) if f is not None]
+        return sum((f * u).sum() for f, u in pairs)
 
     def value(self, order: int) -> float:
         """The scalar as a number."""
-        if order > 1:
-            return float(self.scalar(order, create_graph=False))
-        with no_grad():
+        with set_grad_enabled(order > 1):
             return float(self.scalar(order, create_graph=False))
 
     def analytic(self, order: int) -> tuple[float, dict[str, np.ndarray]]:
         """The scalar, and its gradient by each leaf: zeros where it doesn't depend on it."""
-        total = self.scalar(order, create_graph=True)
+        with enable_grad():
+            total = self.scalar(order, create_graph=True)
         found: Any = [None] * len(self.leaves)
         if isinstance(total, Tensor) and total.requires_grad:
             found = grad(total, list(self.leaves.values()), allow_unused=True)
