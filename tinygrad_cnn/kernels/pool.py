@@ -9,7 +9,7 @@ through the cache block by block, over the threads. Results keep the input's mem
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from tinygrad_cnn.kernels.workspace import workspace
 
 Array = np.ndarray
 Pair = tuple[int, int]
-_CHUNK = 1 << 20  # bytes of images that are pooled at once: with the scratch, they stay in the cache
+_CHUNK = 1 << 21  # bytes of images that are pooled at once: with the scratch, they stay in the cache
 
 
 def pooled_side(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -90,6 +90,10 @@ class Windows(NamedTuple):
         size, out = (part.stop - part.start, self.size[1]), (rows.stop - rows.start, self.out[1])
         return part, self._replace(size=size, out=out, padding=(part.start - top, self.padding[1]))
 
+    def row_bytes(self, images: Array) -> int:
+        """The bytes of an image that belong to a row of windows."""
+        return images[:1].nbytes // self.out[0]
+
     def every(self, axis: int, start: int) -> slice:
         """The rows or columns of all windows' elements, given that of the first window."""
         return slice(start, start + (self.out[axis] - 1) * self.stride[axis] + 1, self.stride[axis])
@@ -130,15 +134,14 @@ def _pixels(images: Array, values: int) -> Array:
     return images if values == 1 else images.view(np.dtype((np.void, values * images.itemsize)))
 
 
-def _blocks(images: Array, region: tuple[slice, slice], rows: int) -> Iterator[tuple[slice, slice]]:
-    """A region in blocks of about _CHUNK bytes of the images that it lies on; these have ``rows`` rows of windows."""
-    row_bytes = images[:1].nbytes // rows
+def _blocks(region: tuple[slice, slice], row_bytes: int) -> Iterator[tuple[slice, slice]]:
+    """A region, of some images' rows of windows, in blocks of about _CHUNK bytes."""
     (first, last), (top, bottom) = ((part.start, part.stop) for part in region)
     height = max(1, min(bottom - top, _CHUNK // row_bytes))
     count = max(1, _CHUNK // (row_bytes * height))
-    for a in range(first, last, count):
+    for image in range(first, last, count):
         for row in range(top, bottom, height):
-            yield slice(a, min(a + count, last)), slice(row, min(row + height, bottom))
+            yield slice(image, min(image + count, last)), slice(row, min(row + height, bottom))
 
 
 def _canvas(images: Array, values: int, windows: Windows, value: Any) -> Array:
@@ -186,22 +189,23 @@ def max_pool2d(
     position = np.empty(best.shape, np.min_scalar_type(kernel[0] * kernel[1] - 1)) if locate else None
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
 
-    def work(region: tuple[slice, slice]) -> None:
-        for block in _blocks(images, region, out[0]):
+    def work(region: tuple[slice, slice]) -> bool:
+        settled = True
+        for block in _blocks(region, windows.row_bytes(images)):
             part, around = windows.of_rows(block[1])
             canvas = _canvas(images[block[0], part], values, around, lowest)
             if position is None:
                 _fold(np.maximum, canvas, values, around, best[block])
             else:
                 _locate(canvas, values, around, best[block], position[block])
+                settled &= not _unsettled(best[block], lowest).any()
+        return settled
 
-    if best.size:
-        run(work, regions(len(images), out[0], cost=2 * x.nbytes))
+    done = run(work, regions(len(images), out[0], cost=2 * x.nbytes)) if best.size else []
     if position is None:
         return layout.array(best, shape), None
-    unsettled = ~np.isfinite(best) if x.dtype.kind == "f" else best == lowest
-    if unsettled.any():
-        _settle(position, np.nonzero(unsettled), images, values, windows)
+    if not all(done):
+        _settle(position, np.nonzero(_unsettled(best, lowest)), images, values, windows)
     return layout.array(best, shape), layout.array(position, shape)
 
 
@@ -220,6 +224,11 @@ def _locate(canvas: Array, values: int, windows: Windows, best: Array, position:
         np.maximum(best, candidate, out=best)
         np.multiply(larger.view(np.uint8), position.dtype.type(k), out=number)
         np.maximum(position, number, out=position)  # k only grows
+
+
+def _unsettled(best: Array, lowest: float) -> Array:
+    """Where a maximum doesn't tell its position: where it is NaN, or as low as the padding."""
+    return ~np.isfinite(best) if best.dtype.kind == "f" else best == lowest
 
 
 def _settle(position: Array, found: tuple[Array, ...], images: Array, values: int, windows: Windows) -> None:
@@ -294,15 +303,15 @@ def put_in_windows(
     return _scatter(masked, upstream, layout, windows, g)
 
 
-def _scatter(term: Any, upstream: Array, layout: Layout, windows: Windows, g: Array) -> Array:
-    """The images in which each window's element k has been given its value in ``term(images, k)``."""
+def _scatter(term: Callable[[slice, int], Array], upstream: Array, layout: Layout, windows: Windows, g: Array) -> Array:
+    """The images to whose pixels at place k of each window ``term`` was added, which gives it for some images and k."""
     values, (height, width) = layout.values, windows.canvas
     (top, left), size = windows.padding, windows.size
     inside = np.s_[:, top : top + size[0], left * values : (left + size[1]) * values]
     result = np.empty((len(upstream), size[0], size[1] * values), g.dtype)
 
     def work(share: slice) -> None:
-        for images, _ in _blocks(result, (share, slice(0, 1)), 1):
+        for images, _ in _blocks((share, slice(0, 1)), windows.out[0] * windows.row_bytes(result)):
             shape = images.stop - images.start, height, width * values
             canvas = result[images] if windows.canvas == size else workspace("pool_canvas", shape, g.dtype)
             if not windows.tile:
@@ -365,7 +374,7 @@ def avg_pool2d(x: Array, divisor: Array | int, out: Pair, kernel: Pair, stride: 
     result = np.empty((len(images), out[0], out[1] * values), x.dtype)
 
     def work(region: tuple[slice, slice]) -> None:
-        for block in _blocks(images, region, out[0]):
+        for block in _blocks(region, windows.row_bytes(images)):
             part, around = windows.of_rows(block[1])
             _fold(np.add, _canvas(images[block[0], part], values, around, 0), values, around, result[block])
             _divide(result[block], _spread(divisor, values, block[1]))
@@ -398,7 +407,7 @@ def avg_pool2d_input_grad(
     wide = _spread(divisor, layout.values, slice(None))
 
     def divided(images: slice, k: int) -> Array:
-        out = workspace("pool_masked", upstream[images].shape, g.dtype)
+        out = workspace("pool_divided", upstream[images].shape, g.dtype)
         if k == 0:
             np.copyto(out, upstream[images])
             _divide(out, wide)
