@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests import naive_graph
+from tests import naive_graph, naive_operations
 
 SHAPES = [(), (2,), (3,), (2, 3), (1, 3), (2, 1)]
 UNARY = ["neg", "times_number", "plus_number", "square", "exp", "tanh", "sin", "sum", "sum_first", "clone", "cube"]
@@ -63,7 +63,7 @@ class Torchlike:
 class Naive:
     """The naive graph behind the same names."""
 
-    operations = naive_graph.operations
+    operations = naive_operations.operations
 
     def leaf(self, values, requires_grad):
         tensor = naive_graph.Tensor.of(naive_graph.constant(values))
@@ -75,9 +75,9 @@ class Naive:
     def hook(self, name):
         operations = {
             "look": lambda g: None,
-            "scale": naive_graph.operations["times_number"],
-            "shift": lambda g: naive_graph.call(naive_graph.add_number(0.25), g),
-            "square": lambda g: naive_graph.operations["mul"](g, g),
+            "scale": naive_operations.operations["times_number"],
+            "shift": lambda g: naive_graph.call(naive_operations.add_number(0.25), g),
+            "square": lambda g: naive_operations.operations["mul"](g, g),
         }
         return operations[name]
 
@@ -88,7 +88,7 @@ class Naive:
         return naive_graph.grad(output, inputs, grad_outputs, **settings)
 
     def zero_grad(self, tensor, set_to_none):
-        naive_graph.zero_grad(tensor, set_to_none)
+        naive_operations.zero_grad(tensor, set_to_none)
 
 
 def torchlike_operations(T):
@@ -157,9 +157,11 @@ def torchlike_operations(T):
 class World:
     """The tensors of a running program in one library, what its hooks saw, and how to run a step."""
 
-    def __init__(self, library):
+    def __init__(self, library, keeps=False):
         self.library = library
         self.tensors = []
+        self.leaves = [] if keeps else None  # PyTorch's graph holds its leaves; ours lets forgotten ones go
+        self.uncounted = [] if keeps else None  # tensors whose version is the library's affair
         self.seen = {}  # by hook: the gradients that it was shown
         self.handles = []
 
@@ -172,6 +174,8 @@ class World:
 
     def leaf(self, values, requires_grad):
         self.keep(self.library.leaf(values, requires_grad))
+        if self.leaves is not None:
+            self.leaves.append(self.tensors[-1])
 
     def operate(self, name, positions, mode, *settings):
         with self.library.mode(mode):
@@ -195,6 +199,8 @@ class World:
         change, seen, array = self.library.hook(name), self.seen.setdefault(number, []), self.library.array
 
         def hook(gradient):
+            if gradient is None:  # PyTorch also runs it where no gradient arrives
+                return None
             seen.append((array(gradient), gradient.requires_grad))
             return change(gradient)
 
@@ -202,10 +208,12 @@ class World:
 
     def add_after_hook(self, position, number):
         seen, array = self.seen.setdefault(number, []), self.library.array
-        handle = self.tensors[position].register_post_accumulate_grad_hook(
-            lambda leaf: seen.append((array(leaf.grad), leaf.grad.requires_grad))
-        )
-        self.handles.append(handle)
+
+        def hook(leaf):
+            if leaf.grad is not None and leaf.requires_grad:  # PyTorch also runs it when the leaf was switched off
+                seen.append((array(leaf.grad), leaf.grad.requires_grad))
+
+        self.handles.append(self.tensors[position].register_post_accumulate_grad_hook(hook))
 
     def remove_hook(self, number):
         self.handles.pop(number).remove()
@@ -240,12 +248,16 @@ class World:
         if create:  # a recorded gradient may share memory with another
             found = [self.library.operations["clone"](g) for g in found]
         self.keep(found)
+        if self.uncounted is not None:
+            self.uncounted.extend(found)
 
     def zero_grad(self, position, set_to_none):
         self.library.zero_grad(self.tensors[position], set_to_none)
 
     def take_grad(self, position):
         self.keep(self.tensors[position].grad)
+        if self.uncounted is not None:
+            self.uncounted.append(self.tensors[-1])
 
     def forget(self, position):
         del self.tensors[position]
@@ -264,8 +276,9 @@ class World:
 class Chooser:
     """Draws the arguments of a step for the tensors of ``world``; ``draw(n)`` is a number from 0 to n - 1."""
 
-    def __init__(self, world):
+    def __init__(self, world, most_inputs=2):
         self.world = world
+        self.most_inputs = most_inputs  # of grad()
         self.hooks = 0
 
     def choose(self, kind, draw):
@@ -365,7 +378,7 @@ class Chooser:
 
     def overwrite_binary(self):
         x, y, name = self.position(), self.position(), self.one_of(INPLACE_BINARY)
-        if x is None:
+        if x is None or (name == "copy_" and self.world.tensors[x] is self.world.tensors[y]):
             return None
         a, b = self.array(x), self.array(y)
         try:
@@ -436,7 +449,7 @@ class Chooser:
         if x is None or self.full:
             return None
         retain, create = self.pass_settings()
-        inputs = sorted({self.position(lambda t: t.requires_grad) for _ in range(2)})
+        inputs = sorted({self.position(lambda t: t.requires_grad) for _ in range(self.most_inputs)})
         inputs = list({id(self.world.tensors[i]): i for i in inputs}.values())
         return ("grad", x, inputs, *self.upstream(x, create), retain, create, self.draw(4) > 0)
 

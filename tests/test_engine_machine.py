@@ -6,9 +6,11 @@ alive exactly as long as something needs it, without help of the cycle collector
 """
 
 import gc
+import random
 import weakref
 
 import numpy as np
+import pytest
 from hypothesis import note, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -159,5 +161,38 @@ def add_rules():
 
 
 add_rules()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_naive_graph_agrees_with_the_complex_step(seed):
+    """The oracle is held to another definition: evaluate the program again, a tiny imaginary step away."""
+    draw = random.Random(seed).randrange
+    pair = Pair()
+    for kind in ["leaf", "leaf", *[KINDS[draw(10)] for _ in range(20)]]:
+        pair.do(kind, draw)
+    leaves = [t.value for t in pair.naive.tensors if t.is_leaf and t.requires_grad]
+    random_like = np.random.default_rng(seed).uniform
+    for tensor in pair.naive.tensors:
+        if not tensor.requires_grad or tensor.is_leaf:
+            continue
+        upstream = random_like(-1, 1, tensor.shape)
+        seeds = naive_graph.constant(upstream)
+        try:
+            first = naive_graph.run_pass(tensor.value, seeds, retain=True, create=True)
+        except naive_graph.Overwritten:
+            continue
+        for leaf in leaves:
+            direction = random_like(-1, 1, leaf.array.shape)
+            gradient = first.get(leaf)
+            expected = naive_graph.slope(tensor.value, leaf, direction, upstream)
+            found = 0.0 if gradient is None else (gradient.array * direction).sum()
+            assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+            if gradient is not None and gradient.needs:
+                second = naive_graph.run_pass(gradient, naive_graph.constant(direction), True, False, leaves)
+                found = sum((g.array * direction).sum() for v, g in second.items() if v is leaf)
+                expected = naive_graph.slope(gradient, leaf, direction, direction)
+                assert found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
 TestEngine = Engine.TestCase
 TestEngine.settings = settings(stateful_step_count=30)

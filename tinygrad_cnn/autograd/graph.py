@@ -111,9 +111,11 @@ def accumulate_grad(tensor: Tensor, gradient: Gradient, owned: bool) -> None:
         tensor._grad = gradient.clone() if held is None else held + gradient
     elif held is None:
         tensor._grad = tensor._wrap(_own(gradient, owned))
-    else:
+    elif tensor.is_leaf:
         np.add(held._array, gradient, out=held._array)
         held._counter[0] += 1
+    else:
+        tensor._grad = tensor._wrap(np.asarray(held._array + gradient))
 
 
 class HookHandle:

@@ -242,7 +242,7 @@ def true_divide(input: Array, other: Array) -> Array:
     return _divide(input, other)
 
 
-true_divide.gradients(input=lambda g, other: g / other, other=lambda g, out, other: -g * (out / other))
+true_divide.gradients(input=lambda g, other: g / other, other=lambda g, input, other: -g * (input / other / other))
 true_divide.samples(binary(second=(0.5, 2.0)))
 true_divide.reference(np.vectorize(lambda input, other: input / other))
 
