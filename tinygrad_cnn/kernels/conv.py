@@ -103,7 +103,8 @@ def correlate(
     small = n * oh * ow * kh * kw * c * f * groups <= SMALL
     way = choice.convolution(geometry, n, c, f, x.dtype)
     if way == "winograd":
-        kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
+        with one_blas_thread():
+            kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
     else:
         if turned:
             w = w.reshape(groups, c, f, kh, kw)[..., ::-1, ::-1].swapaxes(1, 2).reshape(groups * f, c, kh, kw)
@@ -151,7 +152,8 @@ def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarr
         for other in others:
             total += other
     if way == "winograd":
-        return winograd.filter_gradients(total)
+        with one_blas_thread():
+            return winograd.filter_gradients(total)
     return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
 
 
