@@ -12,6 +12,7 @@ How work is split depends on the number of threads alone, never on who is busy, 
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -170,31 +171,44 @@ class _Blas:
 
         self.lock = threading.Lock()
         self.users = 0
-        self.libraries = ThreadpoolController().select(user_api="blas").lib_controllers  # may be none that it knows
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers  # may be none that it knows
+        self.libraries = [_access(library) for library in libraries]
         self.before: list[int] = []
 
     def __enter__(self) -> None:
         with self.lock:
             self.users += 1
             if self.users == 1:
-                self.before = [library.get_num_threads() or 1 for library in self.libraries]
-                for library, count in zip(self.libraries, self.before, strict=True):
-                    if count != 1:
-                        _set_threads(library, 1)
+                self.before = [get() or 1 for get, _ in self.libraries]
+                self._restore([1] * len(self.before))
 
     def __exit__(self, *error: object) -> None:
         with self.lock:
             self.users -= 1
             if self.users == 0:
-                for library, count in zip(self.libraries, self.before, strict=True):
-                    if count != 1:
-                        _set_threads(library, count)
+                self._restore(self.before)
+
+    def _restore(self, counts: list[int]) -> None:
+        for (_, use), count, before in zip(self.libraries, counts, self.before, strict=True):
+            if before != 1:
+                use(count)
 
 
-def _set_threads(library: Any, count: int) -> None:
-    if hasattr(library, "clear_controlling_thread"):  # else only the first thread that asks is heard
-        library.clear_controlling_thread(force=True)
-    library.set_num_threads(count)
+def _access(library: Any) -> tuple[Callable[[], int], Callable[[int], Any]]:
+    """How to ask for a library's number of threads, and how to set it."""
+    if library.internal_api == "openblas" and library.threading_layer == "pthreads":
+        # Its own functions: a tenth of the controller's time, which is that of a small product.
+        for prefix, suffix in itertools.product(("scipy_", ""), ("64_", "_64", "")):
+            name = f"{prefix}openblas_%s_num_threads{suffix}"
+            if hasattr(library.dynlib, name % "set"):
+                return getattr(library.dynlib, name % "get"), getattr(library.dynlib, name % "set")
+
+    def use(count: int) -> None:
+        if hasattr(library, "clear_controlling_thread"):  # else only the first thread that asks is heard
+            library.clear_controlling_thread(force=True)
+        library.set_num_threads(count)
+
+    return library.get_num_threads, use
 
 
 _blas: _Blas | None = None
