@@ -145,7 +145,7 @@ def layer_norm(
     def work(share: slice) -> None:
         for block, _ in blocks(rows, share, 1):
             part = out[block]
-            np.divide(np.add.reduce(rows[block], axis=1), size, out=mean[block])
+            np.divide(np.einsum("ij->i", rows[block]), size, out=mean[block])
             np.subtract(rows[block], mean[block, None], out=part)
             np.divide(np.einsum("ij,ij->i", part, part), size, out=var[block])
             part *= 1 / np.sqrt(var[block, None] + eps)
@@ -186,7 +186,7 @@ def layer_norm_grads(
                 upstream = np.multiply(upstream, weight, out=workspace("norm_upstream", normal.shape, normal.dtype))
             normal *= np.einsum("ij,ij->i", normal, upstream)[:, None] / -size
             normal += upstream
-            normal -= (np.add.reduce(upstream, axis=1) / size)[:, None]
+            normal -= (np.einsum("ij->i", upstream) / size)[:, None]
             normal *= invstd[block, None]
         return weight_grad
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.backend import Array
+from tinygrad_cnn.kernels.parallel import one_blas_thread, run, shares
 
 _WORTHWHILE = 4096  # elements from which rearranging pays
 _LONGEST_PRODUCT = 8192  # longer rows are summed by halves, which rounds less
+_ALONE = 1 << 16  # elements up to which a product stays in its thread by itself
 _BLOCK = 256  # rows that are summed in one go
 
 
@@ -50,16 +52,30 @@ def total(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
 
 def _sum_one(x: Array, place: int) -> Array:
     """The sum over one dimension of a contiguous array."""
-    count = x.shape[place]
-    if place == x.ndim - 1:
-        return x @ np.ones(count, x.dtype) if count <= _LONGEST_PRODUCT and x.ndim > 1 else reduce(np.add, x, (place,))
-    before, behind = x.shape[:place], x.shape[place + 1 :]
+    count, before, behind = x.shape[place], x.shape[:place], x.shape[place + 1 :]
     rows = x.reshape(math.prod(before), count, math.prod(behind))
-    return _sum_rows(rows).reshape(*before, *behind)
+    if x.size <= _ALONE:
+        return _sum_middle(rows).reshape((*before, *behind))
+    with one_blas_thread():
+        if len(rows) > 1:
+            out = np.concatenate(run(lambda share: _sum_middle(rows[share]), shares(len(rows), x.nbytes)))
+        else:
+            out = np.add.reduce(run(lambda share: _sum_middle(rows[:, share]), shares(count, x.nbytes)), axis=0)
+    return out.reshape((*before, *behind))
+
+
+def _sum_middle(rows: Array) -> Array:
+    """The sum over the middle one of three dimensions."""
+    before, count, behind = rows.shape
+    if behind > 1:
+        return _sum_rows(rows)
+    if before > 1 and count <= _LONGEST_PRODUCT:
+        return rows[:, :, 0] @ np.ones((count, 1), rows.dtype)
+    return np.add.reduce(rows, axis=1)
 
 
 def _sum_rows(rows: Array) -> Array:
-    """The sum over the middle one of three dimensions, by blocks: rounding errors grow with their length alone."""
+    """The same by products with ones, block by block: rounding errors grow with their length alone."""
     count = rows.shape[1]
     rest = count % _BLOCK if count > 2 * _BLOCK else count
     out: Array = np.matmul(np.ones((1, rest), rows.dtype), rows[:, count - rest :])[:, 0]
