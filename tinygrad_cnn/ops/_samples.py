@@ -47,3 +47,23 @@ def reduction(distinct: bool = False, single: bool = False, **settings: Any) -> 
 def offset_integers(draw: Any, shape: tuple[int, ...], low: int, high: int, offset: float) -> Array:
     """float64 integers plus ``offset``: at a known distance from each jump of floor, and from other offsets."""
     return np.asarray(draw.integers(shape, low, high) + offset)
+
+
+def or_integers(sample: Sampler) -> Sampler:
+    """As ``sample``, but in one case of four integers stand for the floating numbers: none is 0, some are alike."""
+
+    def drawn(draw: Any) -> dict[str, Any]:
+        arguments = sample(draw)
+        if draw.integer(0, 3) < 3:
+            return arguments
+
+        def whole(value: Any) -> Any:
+            if isinstance(value, list):
+                return [whole(v) for v in value]
+            if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
+                return value
+            return np.asarray(np.take([1, -1, 2, -2, 3, -3], draw.integers(value.shape, 0, 5)))
+
+        return {name: whole(value) for name, value in arguments.items()}
+
+    return drawn

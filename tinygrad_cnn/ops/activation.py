@@ -15,7 +15,7 @@ from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, Unsupport
 from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip, keep as keep_array, select
-from tinygrad_cnn.ops._samples import unary
+from tinygrad_cnn.ops._samples import or_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero
 from tinygrad_cnn.ops.random import draw_uniform
 from tinygrad_cnn.ops.shape import reshape
@@ -61,7 +61,7 @@ def relu(input: Array) -> Array:
 
 
 relu.gradients(input=lambda g, out: keep_nonzero(g, out))
-relu.samples(unary(away_from=(0.0,)))
+relu.samples(or_integers(unary(away_from=(0.0,))))
 relu.reference(np.vectorize(lambda x: x if x > 0 else 0.0))
 _refuse(relu, "b", DTypeError)
 

@@ -13,7 +13,7 @@ from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip as clip_array, keep as keep_array
-from tinygrad_cnn.ops._samples import binary, offset_integers
+from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers
 from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul, needs_tensors
 from tinygrad_cnn.ops.unary import exp, log
 
@@ -136,7 +136,7 @@ def _extreme(name: str, doc: str, kernel: Any, first: Any, second: Any, referenc
     op.gradients(
         input=lambda g, input, other: first(g, input, other), other=lambda g, input, other: second(g, input, other)
     )
-    op.samples(_apart)
+    op.samples(or_integers(_apart))
     op.reference(np.vectorize(reference))
     return op
 

@@ -20,6 +20,7 @@ from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import conv as kernels
 from tinygrad_cnn.kernels.windows import Pair
+from tinygrad_cnn.ops._samples import or_integers
 from tinygrad_cnn.ops.shape import expand, reshape
 from tinygrad_cnn.ops.unfold import check_settings, count_windows, places, sample_settings
 
@@ -280,6 +281,7 @@ def _sample_settings(draw: Any) -> tuple[dict[str, Any], dict[str, Index]]:
 
 
 @conv2d.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     settings, shapes = _sample_settings(draw)
     bias = draw.array(shapes["filters"][:1]) if draw.boolean() else None
@@ -287,6 +289,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @conv_transpose2d.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     settings, shapes = _sample_settings(draw)
     size = shapes["images"][2:]
@@ -298,6 +301,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @conv2d_weight_grad.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     settings, shapes = _sample_settings(draw)
     images, results = draw.array(shapes["images"]), draw.array(shapes["results"])

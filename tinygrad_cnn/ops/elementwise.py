@@ -15,7 +15,7 @@ from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import select as kernels
 from tinygrad_cnn.kernels.elementwise import in_parts
-from tinygrad_cnn.ops._samples import binary, offset_integers
+from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers
 
 __all__ = [
     "add",
@@ -121,6 +121,12 @@ def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return choose(condition, self, other)
 
 
+def _scaled_samples(draw: Any) -> dict[str, Any]:
+    arguments: dict[str, Any] = or_integers(binary())(draw)
+    is_whole = arguments["input"].dtype.kind == "i"
+    return dict(arguments, alpha=draw.choice([1, 2 if is_whole else 2.5, -1]))
+
+
 def needs_tensors(op: Op, names: Sequence[str] = ("input",)) -> None:
     """Refuse numbers for these inputs, which PyTorch takes as Tensors only."""
     check = op._check
@@ -175,7 +181,7 @@ def add(input: Array, other: Array, *, alpha: Number = 1) -> Array:
 
 
 add.gradients(input=lambda g: g, other=lambda g, alpha: g if alpha == 1 else g * alpha)
-add.samples(lambda draw: dict(binary()(draw), alpha=draw.choice([1, 2.5, -1])))
+add.samples(_scaled_samples)
 add.reference(np.vectorize(lambda input, other, alpha=1: input + alpha * other))
 
 
@@ -191,7 +197,7 @@ def sub(input: Array, other: Array, *, alpha: Number = 1) -> Array:
 
 
 sub.gradients(input=lambda g: g, other=lambda g, alpha: -g if alpha == 1 else g * -alpha)
-sub.samples(lambda draw: dict(binary()(draw), alpha=draw.choice([1, 2.5, -1])))
+sub.samples(_scaled_samples)
 sub.reference(np.vectorize(lambda input, other, alpha=1: input - alpha * other))
 subtract = sub
 
@@ -225,7 +231,7 @@ def mul(input: Array, other: Array) -> Array:
 
 
 mul.gradients(input=lambda g, other: g * other, other=lambda g, input: g * input)
-mul.samples(binary())
+mul.samples(or_integers(binary()))
 mul.reference(np.vectorize(lambda input, other: input * other))
 multiply = mul
 
@@ -333,7 +339,7 @@ for _op, _scalar in (
     (remainder, lambda input, other: input - other * math.floor(input / other)),
     (fmod, math.fmod),
 ):
-    _op.samples(_between_jumps)
+    _op.samples(or_integers(_between_jumps))
     _op.reference(np.vectorize(_scalar, otypes=[float]))
 
 

@@ -13,7 +13,7 @@ from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
 from tinygrad_cnn.kernels import reduce as kernels
 from tinygrad_cnn.ops._return_types import return_type
-from tinygrad_cnn.ops._samples import reduction
+from tinygrad_cnn.ops._samples import or_integers, reduction
 from tinygrad_cnn.ops.combine import maximum, minimum
 from tinygrad_cnn.ops.gather import gather
 from tinygrad_cnn.ops.reduce import Dims, axes_of, reduce_by_loop, spread, sum
@@ -90,7 +90,7 @@ def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str,
 
     op.__doc__ = doc
     op.gradients(input=lambda g, input, out, dim, keepdim: shared_by_ties(g, input, out, dim, keepdim, not method))
-    op.samples(reduction(distinct=True))
+    op.samples(or_integers(reduction(distinct=True)))
     op.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, builtin))
     return op
 
@@ -128,7 +128,7 @@ def _place(search: Any, name: str, builtin: Any, doc: str) -> Any:
         return np.asarray(search(input, axis, keepdims=keepdim))
 
     op.__doc__ = doc
-    op.samples(reduction(distinct=True, single=True))
+    op.samples(or_integers(reduction(distinct=True, single=True)))
     op.reference(lambda input, dim, keepdim: _place_by_loop(input, dim, keepdim, builtin))
     return op
 

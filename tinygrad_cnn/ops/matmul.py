@@ -13,6 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import DTYPES, Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
 from tinygrad_cnn.kernels import product
+from tinygrad_cnn.ops._samples import or_integers
 from tinygrad_cnn.ops.permute import transpose
 from tinygrad_cnn.ops.shape import broadcast_shapes, reshape, sum_to
 
@@ -67,6 +68,7 @@ mm.gradients(
 
 
 @mm.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     n, k, m = (draw.integer(0, 4) for _ in range(3))
     return dict(input=draw.array((n, k)), mat2=draw.array((k, m)))
@@ -103,6 +105,7 @@ batched_mm.gradients(
 
 
 @batched_mm.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     a, b = draw.broadcastable_shapes(2, max_dims=2)
     n, k, m = (draw.integer(1, 3) for _ in range(3))
@@ -339,6 +342,7 @@ linear.gradients(
 
 
 @linear.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     shape, features = draw.shape(min_dims=1), draw.integer(1, 3)
     bias = draw.choice([None, draw.array((features,))])

@@ -15,6 +15,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.kernels import pool as kernels
 from tinygrad_cnn.kernels.pool import Pair
+from tinygrad_cnn.ops._samples import or_integers
 from tinygrad_cnn.ops.resize import add_pixels
 
 __all__: list[str] = []
@@ -50,6 +51,7 @@ def _window_samples(draw: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
 
 
 @max_pool2d.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     shape, window = _window_samples(draw)
     low, high = draw.choice([(-1.0, 1.0), (-2.0, -1.0)])  # all negative: a padding of zeros would win
@@ -123,6 +125,7 @@ def _position_samples(draw: Any) -> tuple[tuple[int, ...], dict[str, Any]]:
 
 
 @put_in_windows.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     shape, settings = _position_samples(draw)
     return dict(input=draw.array(settings["position"].shape), output_size=shape[-2:], **settings)
@@ -145,6 +148,7 @@ def _(
 
 
 @take_from_windows.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     shape, settings = _position_samples(draw)
     return dict(input=draw.array(shape), **settings)
@@ -168,6 +172,7 @@ adaptive_max_pool2d.gradients(input=lambda g, indices, input_shape: add_pixels(g
 
 
 @adaptive_max_pool2d.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     shape = draw.shape(min_dims=3, max_dims=4, max_side=5)
     return dict(input=draw.distinct(shape), output_size=(draw.integer(1, 4), draw.integer(1, 4)))

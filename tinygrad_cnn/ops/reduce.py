@@ -14,7 +14,7 @@ from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import DTYPES, Array, as_dtype, as_floating, require_floating
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, IndexRangeError, ShapeError
 from tinygrad_cnn.kernels import reduce as kernels
-from tinygrad_cnn.ops._samples import reduction
+from tinygrad_cnn.ops._samples import or_integers, reduction
 from tinygrad_cnn.ops.elementwise import keep
 from tinygrad_cnn.ops.shape import expand, reshape
 from tinygrad_cnn.ops.unary import exp
@@ -74,7 +74,7 @@ def sum(input: Array, dim: Dims = None, keepdim: bool = False, *, dtype: Any = N
 
 
 sum.gradients(input=lambda g, input_shape, dim, keepdim: spread(g, input_shape, dim, keepdim))
-sum.samples(reduction())
+sum.samples(or_integers(reduction()))
 
 
 @sum.reference

@@ -13,7 +13,7 @@ from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
 from tinygrad_cnn.kernels import reduce as kernels
-from tinygrad_cnn.ops._samples import reduction
+from tinygrad_cnn.ops._samples import or_integers, reduction
 from tinygrad_cnn.ops.join import cat
 from tinygrad_cnn.ops.rearrange import flip
 from tinygrad_cnn.ops.reduce import axes_of, in_dtype, reduce_by_loop, spread
@@ -88,7 +88,7 @@ def cumsum(input: Array, dim: int, *, dtype: Any = None) -> Array:
 
 
 cumsum.gradients(input=lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
-cumsum.samples(_scan_samples)
+cumsum.samples(or_integers(_scan_samples))
 cumsum.reference(lambda input, dim, dtype: _scan_by_loop(input, dim, math.fsum))
 
 
@@ -99,7 +99,7 @@ def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
 
 
 cumprod.gradients(input=lambda g, input, dim: _cumprod_gradient(g, input, dim))
-cumprod.samples(_scan_samples)
+cumprod.samples(or_integers(_scan_samples))
 cumprod.reference(lambda input, dim, dtype: _scan_by_loop(input, dim, math.prod))
 
 
@@ -147,7 +147,7 @@ prod.gradients(
         spread(g, input_shape, dim, keepdim) * _product_of_others(input, input_shape, dim)
     )
 )
-prod.samples(reduction(single=True))
+prod.samples(or_integers(reduction(single=True)))
 
 
 @prod.reference

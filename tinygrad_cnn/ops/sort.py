@@ -12,7 +12,7 @@ from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ShapeError, UnsupportedError
 from tinygrad_cnn.ops._return_types import return_type
-from tinygrad_cnn.ops._samples import reduction
+from tinygrad_cnn.ops._samples import or_integers, reduction
 from tinygrad_cnn.ops.extrema import check_not_empty, put_back, shared_by_ties, unpick
 from tinygrad_cnn.ops.reduce import reduce_by_loop
 
@@ -47,7 +47,7 @@ def _sort(input: Array, dim: int = -1, descending: bool = False) -> tuple[Array,
 
 
 _sort.gradients(input=lambda g, indices, dim, input_shape: unpick(g, indices, dim, input_shape))
-_sort.samples(_sorting_samples)
+_sort.samples(or_integers(_sorting_samples))
 _sort.reference(lambda input, dim, descending: np.apply_along_axis(sorted, dim, input, reverse=descending)
                 if input.ndim else input)  # fmt: skip
 
@@ -73,7 +73,7 @@ def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool 
     return _order(input, check_dim(dim, input.ndim, "argsort"), descending)
 
 
-argsort.samples(_sorting_samples)
+argsort.samples(or_integers(_sorting_samples))
 
 
 @argsort.reference
@@ -131,6 +131,7 @@ _topk.gradients(input=lambda g, indices, dim, input_shape: unpick(g, indices, di
 
 
 @_topk.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     shape = draw.shape(min_dims=1)
     dim = draw.dim(len(shape))
@@ -223,6 +224,7 @@ def _ranked_samples(draw: Any) -> dict[str, Any]:
 
 
 @_kth.samples
+@or_integers
 def _(draw: Any) -> dict[str, Any]:
     arguments = _ranked_samples(draw)
     shape = arguments["input"].shape

@@ -14,7 +14,7 @@ from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import erf as erf_kernels
 from tinygrad_cnn.kernels.elementwise import in_parts
-from tinygrad_cnn.ops._samples import Sampler, offset_integers, unary
+from tinygrad_cnn.ops._samples import Sampler, offset_integers, or_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, zero
 
 __all__ = [
@@ -91,7 +91,7 @@ def _function(
     op = differentiable(elementwise=elementwise, method=names, inplace=inplace, grad_name=grad_name)(forward)
     op.gradients(input=gradient)
     op.reference(np.vectorize(reference, otypes=[float]))
-    op.samples(samples or unary())
+    op.samples(or_integers(samples or unary()) if elementwise == "arithmetic" else samples or unary())
     return op
 
 
