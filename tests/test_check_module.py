@@ -396,9 +396,9 @@ class SharedGradients(nn.Module):
 
 
 BROKEN = {  # the layer, the property, the argument, words of the message
-    Sign: ("first_order", "features.1.weight", "ratio"),
+    Sign: ("first_order", "features.1.weight", "likely cause: sign"),
     Ignored: ("first_order", "features.1.weight", "features.1.weight"),
-    Mean: ("first_order", "features.1.weight", "0.3333"),
+    Mean: ("first_order", "features.1.weight", "likely cause: constant factor 1/3"),
     Input: ("first_order", "x", "gradient of"),
     Second: ("second_order", "features.1.weight", "second derivative of `features.1.weight` in train mode"),
     OverwritesUpstream: ("memory", "", "backward changes its upstream gradient in train mode"),
