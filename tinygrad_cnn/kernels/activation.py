@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.kernels.elementwise import fill, in_parts
+from tinygrad_cnn.kernels.elementwise import PART, fill, in_parts
 from tinygrad_cnn.kernels.erf import erf
+from tinygrad_cnn.kernels.parallel import run, shares
 from tinygrad_cnn.kernels.select import select
+from tinygrad_cnn.kernels.workspace import workspace
 
 
 def sigmoid(x: Array) -> Array:
@@ -73,25 +76,47 @@ def gelu(x: Array) -> Array:
     return np.asarray((erf(x * math.sqrt(0.5)) + 1) * (x * 0.5))
 
 
-def _less_maximum(x: Array, axis: int | None) -> Array:
-    """``x`` less its maximum along ``axis``, so that exp can't overflow."""
-    out = np.empty_like(x)
-    np.subtract(x, np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf), out=out)
-    return out
-
-
+# --------------------------------------------------------------------------------------------- softmax
 def softmax(x: Array, axis: int) -> Array:
     """exp(x), divided by its sum along ``axis``."""
-    along = axis if x.ndim else None
-    out = _less_maximum(x, along)
-    np.exp(out, out=out)
-    np.divide(out, np.add.reduce(out, axis=along, keepdims=True), out=out)
-    return out
+    return _in_slices(_softmax, x, axis)
 
 
 def log_softmax(x: Array, axis: int) -> Array:
     """The logarithm of softmax, without taking the logarithm of a small number."""
-    along = axis if x.ndim else None
-    out = _less_maximum(x, along)
-    np.subtract(out, np.log(np.add.reduce(np.exp(out), axis=along, keepdims=True)), out=out)
+    return _in_slices(_log_softmax, x, axis)
+
+
+def _softmax(x: Array, axis: int | None, out: Array) -> None:
+    _subtract_maximum(x, axis, out)
+    np.exp(out, out=out)
+    np.divide(out, np.add.reduce(out, axis=axis, keepdims=True), out=out)
+
+
+def _log_softmax(x: Array, axis: int | None, out: Array) -> None:
+    _subtract_maximum(x, axis, out)
+    exponentials = np.exp(out, out=workspace("exponentials", out.shape, out.dtype))
+    np.subtract(out, np.log(np.add.reduce(exponentials, axis=axis, keepdims=True)), out=out)
+
+
+def _subtract_maximum(x: Array, axis: int | None, out: Array) -> None:
+    """So that exp can't overflow."""
+    np.subtract(x, np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf), out=out)
+
+
+def _in_slices(function: Callable[[Array, int | None, Array], None], x: Array, axis: int) -> Array:
+    """``function(x, axis, out)`` on slices that fit the cache, across another dimension, over the threads."""
+    out = np.empty_like(x)
+    across = x.ndim - 1 if axis in (0, -x.ndim) else 0
+    if x.size <= PART // 8 or x.ndim < 2:
+        function(x, axis if x.ndim else None, out)
+        return out
+
+    def work(share: slice) -> None:
+        step = max(1, PART * x.shape[across] // x.size)
+        for start in range(share.start, share.stop, step):
+            part = (*[slice(None)] * across, slice(start, min(start + step, share.stop)))
+            function(x[part], axis, out[part])
+
+    run(work, shares(x.shape[across], cost=8 * x.nbytes))
     return out

@@ -62,9 +62,9 @@ def check_labels(op: str, input: Array, target: Array, weight: Array | None, ign
             raise DTypeError(
                 f"{op}: weight expected the scores' dtype {DTYPES[input.dtype]}, got {DTYPES[weight.dtype]}"
             )
-    outside = (target >= input.shape[1]) | (target < 0)
-    if outside.any():
-        wrong = target[outside & (target != ignore_index)]
+    unsigned = target.view(np.uint64) if target.dtype == np.int64 else target  # what is negative becomes large
+    if np.maximum.reduce(unsigned, axis=None, initial=0) >= input.shape[1]:
+        wrong = target[((target >= input.shape[1]) | (target < 0)) & (target != ignore_index)]
         if wrong.size:
             raise IndexRangeError(f"{op}: Target {wrong[0]} is out of bounds. There are {input.shape[1]} classes.")
 
@@ -75,8 +75,11 @@ def _label_shares(
     """The labels as one row (0 where ignored) and what each position's loss counts (0 where ignored)."""
     labels = target.reshape(-1).astype(np.int64, copy=False)
     kept = labels != ignore_index
-    if not kept.all():
+    all_kept = kept.all()
+    if not all_kept:
         labels = np.where(kept, labels, 0)
+    if weight is None and all_kept:
+        return labels, np.full(len(labels), 1 / max(len(labels), 1) if reduction == "mean" else 1, dtype)
     shares = kept.astype(dtype) if weight is None else weight[labels] * kept
     if reduction == "mean":
         shares = np.divide(shares, shares.sum(), out=shares, where=kept)
@@ -84,12 +87,14 @@ def _label_shares(
 
 
 def _reduce_shares(losses: Array, shares: Array, reduction: str, shape: tuple[int, ...]) -> Array:
-    losses = np.where(shares == 0, shares, losses * shares)  # an ignored position counts 0 even if it is infinite
+    counted = losses * shares
+    if not shares.all():
+        counted = np.where(shares == 0, shares, counted)  # an ignored position counts 0 even if it is infinite
     if reduction == "none":
-        return losses.reshape(shape)
+        return counted.reshape(shape)
     if reduction == "mean" and not shares.any():
         return np.asarray(np.nan, losses.dtype)  # the mean of no losses
-    return np.asarray(losses.sum())
+    return np.asarray(np.add.reduce(counted))
 
 
 # ------------------------------------------------------------------------------------- picking a class
