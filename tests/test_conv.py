@@ -119,3 +119,9 @@ def test_errors_say_what_to_change():
     model = tg.nn.Sequential(tg.nn.Conv2d(1, 2, 3), tg.nn.Conv2d(3, 2, 3))
     with pytest.raises(tg.errors.ShapeError, match=r"^1 .*conv2d: .* in_channels=2"):
         model(tg.tensor(array(1, 1, 9, 9, dtype=np.float32)))
+
+
+def test_depthwise_gradients_of_images_smaller_than_the_stride():
+    x = tg.ones(1, 2, 1, 1, requires_grad=True)
+    F.conv2d(x, tg.ones(2, 1, 1, 2), stride=(1, 2), padding=(0, 1), groups=2).sum().backward()
+    assert x.grad.tolist() == [[[[1.0]], [[1.0]]]]

@@ -184,7 +184,7 @@ def interleave(g: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: 
             pixels = out[images, i::sh, j::sw]
             row, column = (i + top) // sh, (j + left) // sw
             taps = w[:, :, (i + top) % sh :: sh, (j + left) % sw :: sw]
-            if taps.size:
+            if taps.size and pixels.size:
                 kernel = taps.shape[2], taps.shape[3]
                 offset, size = (kernel[0] - 1 - row, kernel[1] - 1 - column), (pixels.shape[1], pixels.shape[2])
                 result = np.empty(pixels.shape, out.dtype)

@@ -135,7 +135,7 @@ def trace_ops(folder: Path, examples: int, seed: int) -> dict[str, Any]:
         try:
             try_op(op, examples // 2, seed)
             with as_if_large():
-                try_op(op, examples // 4, seed)
+                try_op(op, examples // 2, seed)
         except Exception as error:
             failures[name] = _told(error)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
