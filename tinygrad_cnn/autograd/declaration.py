@@ -20,6 +20,11 @@ class Refusal(NamedTuple):
     arguments: dict[str, Any]
 
 
+def _is_array(annotation: Any) -> bool:
+    """Whether it speaks of arrays, be it a string (``from __future__ import annotations``) or a type."""
+    return "Array" in str(annotation) or "ndarray" in str(annotation)
+
+
 class Declaration:
     """Everything that is said about one op, in one place."""
 
@@ -69,14 +74,14 @@ class Declaration:
         self._required = tuple(i for i, default in enumerate(self._defaults) if default is REQUIRED)
         self._positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         inputs = [
-            (i, "Array | None" in str(p.annotation) or p.default is None, "Sequence" in str(p.annotation))
+            (i, "Sequence" in str(p.annotation))
             for i, p in enumerate(parameters)
-            if p.kind is not p.KEYWORD_ONLY and (p.annotation is p.empty or "Array" in str(p.annotation))
+            if p.kind is not p.KEYWORD_ONLY and (p.annotation is p.empty or _is_array(p.annotation))
         ]
-        self.inputs = tuple(self.parameters[i] for i, _, _ in inputs)
-        self._input_indices = tuple(i for i, _, _ in inputs)
+        self.inputs = tuple(self.parameters[i] for i, _ in inputs)
+        self._input_indices = tuple(i for i, _ in inputs)
         self._promoted_indices = tuple(i for i in self._input_indices if "Mask" not in str(parameters[i].annotation))
-        self.variadic = any(many for _, _, many in inputs)
+        self.variadic = any(many for _, many in inputs)
         if self.variadic and len(inputs) != 1:
             raise TypeError(f"{self.name}: a sequence of arrays must be the only input")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tinygrad_cnn.testing import experiments, patterns
 from tinygrad_cnn.testing.explain import Cause, Finding
@@ -12,6 +13,8 @@ Recogniser = Callable[[Finding], list[Cause] | None]
 # The first that fits is named: the more specific ones stand first.
 RECOGNISERS: tuple[Recogniser, ...] = (
     patterns.manners,
+    patterns.precision,
+    experiments.residual_constant,
     patterns.not_finite,
     patterns.ties,
     patterns.zero,
@@ -23,14 +26,14 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     experiments.exchanged_inputs,
     experiments.repaired,
     patterns.size,
-    experiments.overlaps,
     experiments.partial_sum,
+    experiments.overlaps,
     experiments.statistics,
     patterns.moved,
+    patterns.constant_factor,
     patterns.argument_factor,
     patterns.missing_term,
     patterns.border,
-    patterns.constant_factor,
     patterns.part_of_the_inputs,
     patterns.edges,
     experiments.dependence,
@@ -40,17 +43,26 @@ VOTERS = 12  # cases that are asked
 ENOUGH = 0.8  # of those that can tell
 
 
-def diagnose(finding: Finding, others: Sequence[Finding] = ()) -> Cause | None:
-    """The cause that fits nearly all of the cases, in the words of the first that shows it."""
+class Diagnosis(NamedTuple):
+    """The cause that fits, and what recognised it."""
+
+    cause: Cause
+    recogniser: Recogniser
+
+    def shown_by(self, case: Finding) -> bool:
+        """Whether this case alone shows the pattern."""
+        return any(cause.kind == self.cause.kind for cause in _ask(self.recogniser, case) or ())
+
+
+def diagnose(finding: Finding, others: Sequence[Finding] = ()) -> Diagnosis | None:
+    """The cause that fits nearly all of the cases that can tell, in the words of the first that shows it."""
     cases = [finding, *others[:VOTERS]]
     for recogniser in RECOGNISERS:
-        votes = [_ask(recogniser, case) for case in cases]
-        told = [vote for vote in votes if vote is not None]
-        kinds = dict.fromkeys(cause.kind for vote in told for cause in vote)
-        for kind in kinds:
-            fitting = [cause for vote in told for cause in vote[:] if cause.kind == kind]
+        told = [vote for vote in (_ask(recogniser, case) for case in cases) if vote is not None]
+        for kind in dict.fromkeys(cause.kind for vote in told for cause in vote):
+            fitting = [cause for vote in told for cause in vote if cause.kind == kind]
             if len(fitting) >= ENOUGH * len(told) and (len(fitting) > 1 or len(cases) < 3):
-                return fitting[0]
+                return Diagnosis(fitting[0], recogniser)
     return None
 
 

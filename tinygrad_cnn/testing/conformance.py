@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tinygrad_cnn.autograd.op import Op
 from tinygrad_cnn.errors import ArgumentError, check_argument
 from tinygrad_cnn.testing.calls import Arguments, differentiable_places
-from tinygrad_cnn.testing.draw import Draw, RandomSource
+from tinygrad_cnn.testing.draw import Draw, HypothesisSource, RandomSource
 from tinygrad_cnn.testing.explain import Cause, ConformanceError, Finding
 from tinygrad_cnn.testing.properties import PROPERTIES
 
@@ -40,10 +40,37 @@ def check_op(
     if "refusals" in names:
         PROPERTIES["refusals"](op, {})
     drawn = [name for name in names if name != "refusals"]
-    if drawn:
-        error = _search(op, drawn, examples, seed)
-        if error is not None:
-            raise ConformanceError(error.finding, _alike(op, error)) from error.__cause__
+    error = _search(op, drawn, examples, seed) if drawn else None
+    if error is None:
+        return
+    others = _others(op, drawn)
+    telling = min([error, *others], key=_rank)
+    if _rank(telling) < _rank(error):  # other cases show an earlier property broken, which explains more
+        error = _search(op, [telling.property], examples, seed, lambda e: _alike(e, telling)) or telling
+    raise _explained(op, error, [o for o in others if _alike(o, error)], examples, seed) from error.__cause__
+
+
+def _explained(
+    op: Op, error: ConformanceError, others: Sequence[ConformanceError], examples: int | None, seed: int | None
+) -> ConformanceError:
+    """The failure with those like it to tell its cause, in the smallest case that shows the pattern."""
+    told = ConformanceError(error.finding, [other.finding for other in others])
+    diagnosis = told.diagnosis
+    if diagnosis is None or diagnosis.shown_by(told.finding):
+        return told
+    shown = _search(op, [error.property], examples, seed, lambda e: _alike(e, error) and diagnosis.shown_by(e.finding))
+    return told if shown is None else ConformanceError(shown.finding, told.others)
+
+
+def _rank(error: ConformanceError) -> tuple[bool, int]:
+    """Differences say more than exceptions, and properties that stand first more than those behind them."""
+    return error.finding.raised is not None, list(PROPERTIES).index(error.property)
+
+
+def _alike(one: ConformanceError, other: ConformanceError) -> bool:
+    """Whether two failures are of one kind, so that what is found out about one says something about the other."""
+    kinds = [(e.property, e.argument, e.finding.raised is None, e.finding.given is None) for e in (one, other)]
+    return kinds[0] == kinds[1]
 
 
 def check_sample(op: Op, arguments: Arguments, properties: Sequence[str] | None = None) -> None:
@@ -59,8 +86,8 @@ def _check(op: Op, name: str, arguments: Arguments) -> None:
     except ConformanceError:
         raise
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
-        finding = Finding(property=name, op=op, arguments=arguments, given=Cause("it raises", why))
+        cause = Cause(f"it raises {type(error).__name__}", str(error), key="it raises")
+        finding = Finding(property=name, op=op, arguments=arguments, given=cause, raised=error)
         raise ConformanceError(finding) from error
 
 
@@ -88,29 +115,34 @@ def _check_declarations(op: Op, names: Sequence[str]) -> None:
         raise ConformanceError(Finding(property=names[0] if names else "value", op=op, given=cause))
 
 
-def _search(op: Op, names: Sequence[str], examples: int | None, seed: int | None) -> ConformanceError | None:
-    """The failure in the smallest case, or None."""
+def _search(
+    op: Op,
+    names: Sequence[str],
+    examples: int | None,
+    seed: int | None,
+    wanted: Callable[[ConformanceError], bool] = lambda error: True,
+) -> ConformanceError | None:
+    """The failure that is ``wanted`` in the smallest case that hypothesis finds, or None."""
     import hypothesis
-    from hypothesis import HealthCheck, given, settings
-
-    from tinygrad_cnn.testing.strategies import samples
+    from hypothesis import HealthCheck, given, settings, strategies
 
     found: list[ConformanceError] = []
 
-    def test(arguments: Arguments) -> None:
-        for name in names:
-            try:
-                _check(op, name, arguments)
-            except ConformanceError as error:
-                if not found or (error.property, error.argument) == (found[0].property, found[0].argument):
-                    found.append(error)
-                    raise
+    def test(data: Any) -> None:
+        assert op._samples is not None
+        tried = [found[0].property] if found else names
+        error = _first_failure(op, tried, op._samples(Draw(HypothesisSource(data))))
+        if error is not None and (not found or _alike(error, found[0])) and wanted(error):
+            found.append(error)
+            raise error
 
     profile = settings.default
     count = examples or (profile.max_examples if profile is not None else 100)
-    limits: dict[str, Any] = dict(deadline=None, database=None, report_multiple_bugs=False, print_blob=False)
-    limits["phases"] = [hypothesis.Phase.generate, hypothesis.Phase.shrink]  # explain would take most of the time
-    drawing = given(samples(op))(test)  # half the time of drawing from data()
+    phases = (hypothesis.Phase.generate, hypothesis.Phase.shrink)  # the causes are explained here
+    limits: dict[str, Any] = dict(
+        deadline=None, database=None, report_multiple_bugs=False, print_blob=False, phases=phases
+    )
+    drawing = given(strategies.data())(test)
     if seed is not None:
         drawing = hypothesis.seed(seed)(drawing)
     runner = settings(max_examples=count, suppress_health_check=list(HealthCheck), **limits)(drawing)
@@ -123,16 +155,25 @@ def _search(op: Op, names: Sequence[str], examples: int | None, seed: int | None
     return None
 
 
-def _alike(op: Op, error: ConformanceError) -> list[Finding]:
-    """Findings about the same property and argument in further cases, large ones included."""
+def _first_failure(op: Op, names: Sequence[str], arguments: Arguments) -> ConformanceError | None:
+    """The failure on these arguments that says most."""
+    failures = []
+    for name in names:
+        try:
+            _check(op, name, arguments)
+        except ConformanceError as error:
+            if error.finding.raised is None:
+                return error
+            failures.append(error)
+    return failures[0] if failures else None
+
+
+def _others(op: Op, names: Sequence[str]) -> list[ConformanceError]:
+    """Failures in further cases, large ones included."""
     found = []
-    if error.finding.given is not None:
-        return []
     for seed in range(MORE_CASES):
         assert op._samples is not None
-        try:
-            _check(op, error.property, op._samples(Draw(RandomSource(seed))))
-        except ConformanceError as other:
-            if (other.argument, other.finding.given) == (error.argument, None):
-                found.append(other.finding)
+        error = _first_failure(op, names, op._samples(Draw(RandomSource(seed))))
+        if error is not None:
+            found.append(error)
     return found

@@ -21,6 +21,7 @@ from tinygrad_cnn.testing.calls import (
     formula_result,
     gradients,
     is_floating,
+    places,
     run,
 )
 from tinygrad_cnn.testing.explain import Cause, ConformanceError, Finding
@@ -187,7 +188,7 @@ def _position(finding: Finding) -> int:
 
 def repaired(finding: Finding) -> Verdict:
     """The formula is right when what it names is transposed, flipped or exchanged."""
-    if not _is_gradient(finding) or finding.expected is None:
+    if not _is_gradient(finding) or not np.size(finding.expected):
         return []
     recorded = Recorded(finding.op, finding.arguments)
     found = []
@@ -205,6 +206,23 @@ def repaired(finding: Finding) -> Verdict:
     return found
 
 
+def residual_constant(finding: Finding) -> Verdict:
+    """The second derivative of a formula that names a residual which depends on the inputs."""
+    import inspect
+
+    if finding.property != "second_order" or finding.op is None:
+        return []
+    named = {name for formula in finding.op.formulas.values() for name in inspect.signature(formula).parameters}
+    found = []
+    for name in named & set(finding.op.residuals):
+        why = (
+            f"`{name}` was saved as an array, so the second derivative doesn't go through it. Let the formula compute "
+            "it anew from the inputs, or from `out`."
+        )
+        found.append(Cause("wrong second order: a saved value is taken for a constant", why))
+    return found
+
+
 # ------------------------------------------------------------------------------------- what meets in sums
 def _contributions(finding: Finding) -> np.ndarray:
     """What each element of the result adds to each element of the gradient: (input elements, output elements)."""
@@ -213,10 +231,17 @@ def _contributions(finding: Finding) -> np.ndarray:
 
 
 def overlaps(finding: Finding) -> Verdict:
-    """Only elements that are used more than once differ, and have the contribution of one use alone."""
-    if not _is_gradient(finding) or not comparable(finding) or len(finding.upstream) != 1:
+    """Only elements that are made of several contributions differ, and have one of them alone."""
+    if not (_is_gradient(finding) or _is_value(finding)) or not comparable(finding):
         return []
-    parts = _contributions(finding).reshape(finding.expected.size, *finding.upstream[0].shape)
+    if _is_value(finding):
+        parts = _parts_of_the_result(finding)
+        if parts is None:
+            return []
+    elif len(finding.upstream) == 1:
+        parts = _contributions(finding).reshape(finding.expected.size, *finding.upstream[0].shape)
+    else:
+        return []
     actual, bad = finding.actual.reshape(-1), finding.bad.reshape(-1)
     for kept in _window_axes(parts.ndim - 1):
         summed = tuple([1 + axis for axis in range(parts.ndim - 1) if axis not in kept])
@@ -229,6 +254,15 @@ def overlaps(finding: Finding) -> Verdict:
         if all(alone):
             return [_overlap_cause(finding, counts[bad])]
     return []
+
+
+def _parts_of_the_result(finding: Finding) -> np.ndarray | None:
+    """What each element of the first input adds to each element of the result, if the op is linear in it."""
+    place = next(p for p in places(finding.op, finding.arguments) if is_floating(p.of(finding.arguments)))
+    slopes = Slopes(finding.op, finding.arguments, [place], finding.op._reference)
+    parts = slopes.each().central.T * slopes.arrays[0].reshape(-1)
+    linear = np.allclose(parts.sum(1), finding.expected.reshape(-1), rtol=1e-5, atol=1e-7)
+    return parts.reshape(finding.expected.size, *slopes.arrays[0].shape) if linear else None
 
 
 def _window_axes(ndim: int) -> Iterator[tuple[int, ...]]:
@@ -270,7 +304,7 @@ def partial_sum(finding: Finding) -> Verdict:
                 partial = np.moveaxis(g.sum(summed, keepdims=True), axis, 0).reshape(len(true), -1)
                 if any(np.allclose(partial[:, k], finding.actual, rtol=1e-5) for k in range(partial.shape[1])):
                     left = tuple([a for a in rest if a not in summed])
-                    why = f"`{finding.argument}` is added at every one of them: sum the upstream over {left} as well."
+                    why = f"`{finding.argument}` is added at each of them: sum the upstream over dimensions {left} too."
                     phrase = "bias gradient not summed over pixels" if g.ndim > 2 else "not summed over the batch"
                     return [Cause(phrase, why)]
     return [] if axes else None
@@ -319,18 +353,18 @@ def dependence(finding: Finding) -> Verdict:
     if finding.op is None or finding.property not in PROPERTIES or finding.tied:
         return []
     found: dict[str, Cause] = {}
-    told = False
+    told, untold = False, False
     for name, value, cause in alternatives(finding):
         if "off by one" in cause.phrase or name in found:
             continue
         outcome = _passes(PROPERTIES[finding.property], finding, {**finding.arguments, name: value})
-        told = told or outcome is not None
+        told, untold = told or outcome is not None, untold or outcome is None
         if outcome:
             phrase = cause.phrase if cause.phrase == "wrong axis" else f"`{name}` ignored"
             own = finding.arguments[name]
             why = f"With {name}={value!r} there is no such difference, with {name}={own!r} there is."
             found[name] = Cause(phrase, why)
-    return list(found.values()) if told else None
+    return list(found.values()) if found or (told and not untold) else None
 
 
 def _passes(check: Any, finding: Finding, arguments: Arguments) -> bool | None:

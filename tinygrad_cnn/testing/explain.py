@@ -47,6 +47,7 @@ class Finding:
     place: Any = None  # the argument as a ``Place``
     tied: bool = False  # whether elements were made equal on purpose
     given: Cause | None = None  # the cause, if it is known
+    raised: Exception | None = None  # what was raised instead of a result
 
     def __post_init__(self) -> None:
         self.name = self.name or getattr(self.op, "name", "function")
@@ -92,25 +93,31 @@ class ConformanceError(AssertionError):
         self.actual, self.expected, self.indices = finding.actual, finding.expected, finding.indices
 
     @cached_property
-    def diagnosis(self) -> Cause | None:
-        """The pattern that fits, if a known one does."""
-        if self.finding.given is not None:
-            return self.finding.given
+    def diagnosis(self) -> Any:
+        """The pattern that fits, if a known one does (a ``causes.Diagnosis``)."""
         from tinygrad_cnn.testing.causes import diagnose
 
-        return diagnose(self.finding, self.others)
+        return None if self.finding.given is not None else diagnose(self.finding, self.others)
+
+    @property
+    def _cause(self) -> Cause | None:
+        return self.finding.given or (self.diagnosis.cause if self.diagnosis is not None else None)
 
     @property
     def cause(self) -> str:
         """The likely cause, a short stable phrase; empty if no known pattern fits."""
-        return self.diagnosis.phrase if self.diagnosis is not None else ""
+        return self._cause.phrase if self._cause is not None else ""
 
     @cached_property
     def message(self) -> str:
         """What is wrong, where, the two values side by side, the likely cause, and the case to try it on."""
-        finding, cause = self.finding, self.diagnosis
+        finding, cause = self.finding, self._cause
         lines = [f"{finding.name}: {_headline(finding, cause)}", *_table(finding)]
-        if cause is not None:
+        if cause is None:
+            lines.append("  likely cause: none of the known patterns fits")
+        elif finding.actual is None and finding.given is not None:
+            lines += [f"  {cause.why}"] if finding.raised is None else []
+        else:
             lines.append(f"  likely cause: {cause.phrase}" + (f". {cause.why}" if cause.why else ""))
         lines += _case(finding)
         return "\n".join(lines)
@@ -147,11 +154,12 @@ def refuse(op: Any, arguments: Mapping[str, Any], cause: Cause, **known: Any) ->
 # ----------------------------------------------------------------------------------------- the message
 def _subject(finding: Finding) -> str:
     order = "second derivative" if finding.property == "second_order" else "gradient"
+    phrase = finding.given.phrase if finding.given is not None else ""
     if not finding.argument:
-        what = "gradients together" if finding.tied else "result"
-    elif finding.actual is None or finding.argument in ("g", "out"):
+        what = "result"
+    elif finding.argument in ("g", "out") or phrase == "undeclared view":
         what = f"`{finding.argument}`"
-    elif finding.given is not None and finding.given.phrase == "mutated input":
+    elif phrase == "mutated input":
         what = f"input `{finding.argument}`"
     elif " " in finding.argument:
         what = f"{order} by {finding.argument}"
@@ -171,20 +179,25 @@ def _ordinal(finding: Finding) -> str:
 
 def _headline(finding: Finding, cause: Cause | None) -> str:
     subject = _subject(finding)
+    if finding.tied:
+        sums = f"add up to {_number(finding.actual)}; when they move together, the slope is {_number(finding.expected)}"
+        return f"where elements are equal, their gradients {sums}"
+    if finding.raised is not None:
+        return f"{subject}: {type(finding.raised).__name__}: {finding.raised}"
     if finding.actual is None:
-        return f"{subject}: {finding.property} fails" if not cause else f"{subject}: {cause.phrase}"
+        return f"{subject}: {cause.phrase if cause else finding.property}"
     if not finding.same_shape:
         shapes = f"shape {np.shape(finding.actual)}, {finding.label} {np.shape(finding.expected)}"
         return f"{subject}: {shapes}"
     count, size = int(finding.bad.sum()), finding.bad.size
-    noun = "element differs" if size == 1 else f"of {size} elements differ{'s' if count == 1 else ''}"
+    noun = "1 element differs" if size == 1 else f"{count} of {size} elements differ{'s' if count == 1 else ''}"
     where = f", {cause.where}" if cause is not None and cause.where else ""
-    return f"{subject}: {count} {noun}{where}"
+    return f"{subject}: {noun}{where if count > 1 else where.replace('all of them ', '')}"
 
 
-def _number(value: Any) -> str:
+def _number(value: Any, digits: int = 6) -> str:
     value = np.asarray(value)
-    return f"{value:.6g}" if value.dtype.kind in "fc" else str(value)
+    return f"{value:.{digits}g}" if value.dtype.kind in "fc" else str(value)
 
 
 def _ratio(actual: Any, expected: Any) -> str:
@@ -194,14 +207,16 @@ def _ratio(actual: Any, expected: Any) -> str:
 
 
 def _table(finding: Finding) -> list[str]:
-    if not finding.same_shape or not finding.differs:
+    if not finding.same_shape or not finding.differs or finding.tied:
         return []
     rows = [("index", "yours", finding.label, "ratio")]
     for index in finding.indices[:ROWS]:
         actual, expected = finding.actual[index], finding.expected[index]
         place = str(tuple(index)).replace(" ", "") if index else "(0-d)"
-        rows.append((place, _number(actual), _number(expected), _ratio(actual, expected)))
-    lines = ["    " + "".join(cell.ljust(COLUMN) for cell in row).rstrip() for row in rows]
+        digits = 6 if _number(actual) != _number(expected) else 17
+        rows.append((place, _number(actual, digits), _number(expected, digits), _ratio(actual, expected)))
+    widths = [max(COLUMN, 2 + max(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
+    lines = ["    " + "".join(map(str.ljust, row, widths)).rstrip() for row in rows]
     more = len(finding.indices) - ROWS
     return [*lines, f"    and {more} more"] if more > 0 else lines
 

@@ -68,8 +68,8 @@ def memory(op: Op, arguments: Arguments) -> None:
 
 def _same(op: Op, arguments: Arguments, now: Any, then: Any, cause: Cause, **known: Any) -> None:
     if not np.array_equal(now, then, equal_nan=True):
-        known = dict(property="memory", label="before") | known
-        finding = Finding(np.asarray(now), np.asarray(then), op=op, arguments=arguments, given=cause, **known)
+        exact: dict[str, Any] = dict(property="memory", label="before", rtol=0.0, atol=0.0)
+        finding = Finding(np.asarray(now), np.asarray(then), op=op, arguments=arguments, given=cause, **exact | known)
         raise ConformanceError(finding)
 
 
@@ -284,9 +284,10 @@ def _defined(op: Op, arguments: Arguments, results: list[np.ndarray]) -> list[np
     if op._reference is None or any(r.size for r in results):
         return results
     try:
-        return run(op, arguments, op._reference)
+        defined = run(op, arguments, op._reference)
     except Exception:
         return results
+    return [d if d.ndim == r.ndim else r for d, r in zip(defined, results, strict=True)]  # np.array([]) has one
 
 
 def without_grad(op: Op, arguments: Arguments) -> None:
@@ -318,12 +319,11 @@ def repeat(op: Op, arguments: Arguments) -> None:
     why = "Two runs on the same values differ: it draws random numbers without a seed of its own, or keeps a state."
     cause = Cause("nondeterministic", why)
     (first, first_gradients), (second, second_gradients) = runs
-    then: Any
-    for now, then in zip(second, first, strict=True):
-        _same(op, arguments, now, then, cause, property="repeat", label="first run")
-    for place, now, then in zip(recorded.places, second_gradients, first_gradients, strict=True):
-        if then is not None:
-            _same(op, arguments, now, then, cause, property="repeat", label="first run", argument=str(place))
+    for now, before in zip(second, first, strict=True):
+        _same(op, arguments, now, before, cause, property="repeat", label="first run")
+    for place, later, earlier in zip(recorded.places, second_gradients, first_gradients, strict=True):
+        if earlier is not None:
+            _same(op, arguments, later, earlier, cause, property="repeat", label="first run", argument=str(place))
 
 
 def refusals(op: Op, arguments: Arguments | None = None) -> None:

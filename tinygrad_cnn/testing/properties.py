@@ -14,16 +14,16 @@ from tinygrad_cnn.testing.manners import empty, float32, layouts, memory, refusa
 
 Property = Callable[[Op, Arguments], None]
 
-PROPERTIES: dict[str, Property] = {
+PROPERTIES: dict[str, Property] = {  # in the order in which one explains another
+    "memory": memory,
+    "repeat": repeat,
     "value": value,
     "first_order": first_order,
     "second_order": second_order,
     "upstream": upstream,
-    "memory": memory,
     "float32": float32,
     "layouts": layouts,
     "empty": empty,
     "no_grad": without_grad,
-    "repeat": repeat,
     "refusals": refusals,
 }
