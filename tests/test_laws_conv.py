@@ -290,12 +290,13 @@ def test_transposing_image_and_kernel_transposes_the_result(draw):
 def test_a_signal_is_an_image_of_one_row(draw):
     window = draw.window()
     x, w = tg.tensor(draw.array((2, 2, window.size))), tg.tensor(draw.array((3, 2, window.kernel)))
-    settings = window.stride, window.padding, window.dilation
-    rows = [(1, window.stride), (0, window.padding), (1, window.dilation)]
-    out = F.conv1d(x, w, None, *settings)
-    close(out, F.conv2d(x[:, :, None], w[:, :, None], None, *rows)[:, :, 0])
-    back = F.conv_transpose1d(out, w, None, window.stride, window.padding, dilation=window.dilation)
-    close(back, F.conv_transpose2d(out[:, :, None], w[:, :, None], None, *rows[:2], dilation=rows[2])[:, :, 0])
+    stride, padding, dilation = window.stride, window.padding, window.dilation
+    rows = dict(stride=(1, stride), padding=(0, padding), dilation=(1, dilation))
+    out = F.conv1d(x, w, None, stride, padding, dilation)
+    close(out, F.conv2d(x[:, :, None], w[:, :, None], **rows)[:, :, 0])
+    rest = slack(x[:, :, None], w[:, :, None], rows, (1, window.out))
+    back = F.conv_transpose1d(out, w, None, stride, padding, rest[1], dilation=dilation)
+    close(back, F.conv_transpose2d(out[:, :, None], w[:, :, None], output_padding=rest, **rows)[:, :, 0])
 
 
 # --------------------------------------------------------------------------------------- unfolding, padding
