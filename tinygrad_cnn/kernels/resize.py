@@ -100,7 +100,7 @@ def nearest_index(side: int, out: int, scale: float | None, exact: bool) -> Arra
 
 def _repeats(index: Array, side: int) -> int:
     """How often ``index`` repeats each of ``side`` elements in turn; 0 if it does something else."""
-    times = len(index) // side
+    times = len(index) // side if side else 0
     return times if times * side == len(index) and (index == np.arange(len(index)) // max(times, 1)).all() else 0
 
 

@@ -31,7 +31,7 @@ def add_rows(input: Array, indices: Array, *, count: int) -> Array:
     if flat.size:
         order = np.argsort(flat, kind="stable")
         found, starts = np.unique(flat[order], return_index=True)
-        out[found] = np.add.reduceat(input.reshape(-1, width)[order], starts, axis=0)
+        out[found] = np.add.reduceat(input.reshape(flat.size, width)[order], starts, axis=0)
     return out
 
 

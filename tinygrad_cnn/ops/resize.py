@@ -13,6 +13,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array
+from tinygrad_cnn.errors import ShapeError
 from tinygrad_cnn.kernels import resize as kernels
 from tinygrad_cnn.kernels.pool import Pair
 
@@ -70,6 +71,17 @@ upsample_nearest2d.gradients(
     input=lambda g, input_shape, rows, columns: add_nearest(g, rows, columns, input_shape[-2:])
 )
 add_nearest.gradients(input=lambda g, rows, columns: upsample_nearest2d(g, rows, columns))
+
+
+@add_nearest.check
+def _(input: Array, rows: Any, columns: Any, output_size: Pair) -> None:
+    if input.shape[-2:] != (len(rows), len(columns)):
+        raise ShapeError(f"add_nearest: expected {len(rows)} x {len(columns)} pixels, got shape {input.shape}")
+
+
+add_nearest.refuses(
+    ShapeError, "expected 2 x 1 pixels", input=(1, 2, 2), rows=np.arange(2), columns=np.arange(1), output_size=(4, 4)
+)
 
 
 def _nearest_samples(draw: Any) -> tuple[tuple[int, ...], Array, Array]:
