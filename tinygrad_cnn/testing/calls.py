@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -100,9 +102,16 @@ def run(op: Op, arguments: Mapping[str, Any], function: Callable[..., Any] | Non
 
 def draw_upstream(outputs: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
     """A random gradient for each result, of short decimals away from 0."""
+    return [array.copy() for array in _decimals(tuple([o.shape for o in outputs]), seed)]
+
+
+@functools.lru_cache(4096)
+def _decimals(shapes: tuple[tuple[int, ...], ...], seed: int) -> list[np.ndarray]:
     rng = np.random.default_rng(seed)
-    signs = [rng.integers(0, 2, o.shape) * 2 - 1 for o in outputs]
-    return [np.asarray(np.round(rng.uniform(0.5, 1.5, o.shape), 2) * s) for o, s in zip(outputs, signs, strict=True)]
+    signs = [rng.integers(0, 2, shape) * 2 - 1 for shape in shapes]
+    return [
+        np.asarray(np.round(rng.uniform(0.5, 1.5, shape), 2) * sign) for shape, sign in zip(shapes, signs, strict=True)
+    ]
 
 
 # --------------------------------------------------------------------------------------------- analytical
@@ -185,8 +194,6 @@ def formula_result(
             known[slot.name] = changes.get(slot.name, value)
         else:
             known[slot.name] = value
-    import inspect
-
     with np.errstate(all="ignore"), no_grad():
         result = formula(*[known[name] for name in inspect.signature(formula).parameters])
     return None if result is None else fitted(op, result, place.of(recorded.arguments).shape)

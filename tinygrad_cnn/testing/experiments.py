@@ -5,6 +5,7 @@ Each function gives the causes that fit; ``None``: this case can't tell.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator
@@ -208,8 +209,6 @@ def repaired(finding: Finding) -> Verdict:
 
 def residual_constant(finding: Finding) -> Verdict:
     """The second derivative of a formula that names a residual which depends on the inputs."""
-    import inspect
-
     if finding.property != "second_order" or finding.op is None:
         return []
     named = {name for formula in finding.op.formulas.values() for name in inspect.signature(formula).parameters}

@@ -141,7 +141,10 @@ def explain(actual: Any, expected: Any, **known: Any) -> ConformanceError:
 
 def compare(op: Any, arguments: Mapping[str, Any], actual: Any, expected: Any, **known: Any) -> None:
     """Raise ConformanceError unless the two arrays agree in shape and values."""
-    finding = Finding(np.asarray(actual), np.asarray(expected), op=op, arguments=arguments, **known)
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    if actual.shape == expected.shape and bool((actual == expected).all()):
+        return  # the common case, without ado
+    finding = Finding(actual, expected, op=op, arguments=arguments, **known)
     if finding.differs:
         raise ConformanceError(finding)
 
