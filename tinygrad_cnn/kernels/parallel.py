@@ -77,6 +77,8 @@ def regions(images: int, rows: int, cost: float, step: int = 1) -> list[tuple[sl
 
     Rows are cut where there are fewer images than threads, at multiples of ``step``.
     """
+    if cost < LEAST_SHARE:
+        return [(slice(0, images), slice(0, rows))]
     parts = len(shares(images * rows, cost))
     if images >= parts or not images:
         return [(part, slice(0, rows)) for part in _cut(images, parts)]

@@ -8,6 +8,7 @@ through the cache block by block, over the threads. Results keep the input's mem
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -33,8 +34,9 @@ def pooled_side(size: int, kernel: int, stride: int, padding: int, dilation: int
     return count
 
 
+@functools.lru_cache(maxsize=1024)
 def pooled_size(
-    size: Sequence[int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+    size: tuple[int, ...], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
 ) -> Pair:
     """``pooled_side`` of the last two dimensions of an array of shape ``size``."""
     height, width = (
@@ -57,11 +59,7 @@ class Windows(NamedTuple):
     @property
     def canvas(self) -> Pair:
         """The sides that the padded images need at least: windows may stick out, or leave pixels over."""
-        height, width = (
-            max((count - 1) * step + gap * (k - 1) + 1, pad + side)
-            for side, count, k, step, pad, gap in zip(*self, strict=True)
-        )
-        return height, width
+        return _canvas_size(*self)
 
     @property
     def places(self) -> list[Pair]:
@@ -97,6 +95,15 @@ class Windows(NamedTuple):
     def every(self, axis: int, start: int) -> slice:
         """The rows or columns of all windows' elements, given that of the first window."""
         return slice(start, start + (self.out[axis] - 1) * self.stride[axis] + 1, self.stride[axis])
+
+
+@functools.lru_cache(maxsize=1024)
+def _canvas_size(*windows: Pair) -> Pair:
+    height, width = (
+        max((count - 1) * step + gap * (k - 1) + 1, pad + side)
+        for side, count, k, step, pad, gap in zip(*windows, strict=True)
+    )
+    return height, width
 
 
 class Layout(NamedTuple):

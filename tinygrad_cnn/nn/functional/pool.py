@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -60,6 +61,16 @@ def _window(
     kernel = ints(kernel_size, dims, op, "kernel_size")
     step = kernel if stride is None or stride in ((), []) else ints(stride, dims, op, "stride")
     pad, gap = ints(padding, dims, op, "padding"), ints(dilation, dims, op, "dilation")
+    return _fitting(op, input._array.shape, kernel, step, pad, gap, ceil_mode)
+
+
+Settings = tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=1024)
+def _fitting(
+    op: str, shape: Settings, kernel: Settings, step: Settings, pad: Settings, gap: Settings, ceil_mode: bool
+) -> tuple[Pair, Pair, Pair, Pair]:
     for value, name, least in (
         (kernel, "kernel_size", 1),
         (step, "stride", 1),
@@ -75,7 +86,7 @@ def _window(
                 f"dilation={d}; pad the input with nn.functional.pad instead"
             )
     window = _pair(kernel, 1), _pair(step, 1), _pair(pad, 0), _pair(gap, 1)
-    shape = input._array.shape
+    dims = len(kernel)
     out = pooled_size(_pair(shape[-dims:], 1), *window, ceil_mode)
     if min(out) < 1:
         raise ShapeError(
