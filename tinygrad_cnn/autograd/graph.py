@@ -17,6 +17,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.mode import mode, saved_tensors_hooks
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, GraphFreedError, ShapeError
+from tinygrad_cnn.kernels.elementwise import fill
 
 if TYPE_CHECKING:
     from tinygrad_cnn.autograd.tensor import Tensor
@@ -112,7 +113,7 @@ def accumulate_grad(tensor: Tensor, gradient: Gradient, owned: bool) -> None:
     elif held is None:
         tensor._grad = tensor._wrap(_own(gradient, owned))
     elif tensor.is_leaf:
-        np.add(held._array, gradient, out=held._array)
+        fill(held._array, np.add, held._array, gradient, at_once=True)
         held._counter[0] += 1
     else:
         tensor._grad = tensor._wrap(np.asarray(held._array + gradient))
@@ -208,7 +209,8 @@ def run_backward(
                         shape, dtype = parent.metadata[link[1]]
                         if result.shape != shape or _dtype_of(result) != dtype:
                             result, fresh = _fit(result, shape, dtype, node), node.gives_fresh
-                        elif not parent.edges or link in wanted_edges:  # it may be kept: is it nobody else's?
+                        elif not parent.edges or link in wanted_edges or parent in buffers:
+                            # It may be kept, or added to: is it nobody else's?
                             fresh = node.gives_fresh and _is_fresh(result, node, gradients or (), results)
                         _add(buffers, owned, link, result, fresh)
                     pending[parent] -= 1
@@ -282,14 +284,12 @@ def _add(buffers: dict[Node, list[Gradient]], owned: set[Edge], edge: Edge, grad
     mine = held[index]
     if mine is None:
         held[index] = gradient
-        if fresh:
+        if fresh and isinstance(gradient, np.ndarray) and gradient.flags.c_contiguous:  # else a leaf gets a copy
             owned.add(edge)
     elif isinstance(mine, np.ndarray):
-        if edge in owned:
-            np.add(mine, gradient, out=mine)
-        else:
-            held[index] = np.asarray(mine + gradient)
-            owned.add(edge)
+        target = mine if edge in owned else gradient if fresh else np.empty_like(mine)
+        held[index] = fill(target, np.add, mine, gradient, at_once=True)
+        owned.add(edge)
     else:
         held[index] = mine + gradient
 
@@ -338,8 +338,8 @@ def sum_to(gradient: Gradient, shape: tuple[int, ...]) -> Gradient:
 
 
 def _is_fresh(result: Gradient, node: Node, gradients: Sequence[Gradient], results: Sequence[Gradient]) -> bool:
-    """Whether the memory of ``result`` belongs to it alone, whole and in order, so that a leaf may keep it."""
-    if not isinstance(result, np.ndarray) or not result.flags.c_contiguous or not result.flags.writeable:
+    """Whether the memory of ``result`` belongs to it alone, whole, so that it may be kept, or added to."""
+    if not isinstance(result, np.ndarray) or not result.flags.writeable:
         return False
     owner = result if result.base is None else result.base
     if not isinstance(owner, np.ndarray) or owner.base is not None or owner.size != result.size:

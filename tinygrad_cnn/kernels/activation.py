@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.kernels.elementwise import PART, fill, in_parts
+from tinygrad_cnn.kernels import elementwise
+from tinygrad_cnn.kernels.elementwise import fill, in_parts
 from tinygrad_cnn.kernels.erf import erf
 from tinygrad_cnn.kernels.parallel import run, shares
 from tinygrad_cnn.kernels.select import select
@@ -108,12 +109,12 @@ def _in_slices(function: Callable[[Array, int | None, Array], None], x: Array, a
     """``function(x, axis, out)`` on slices that fit the cache, across another dimension, over the threads."""
     out = np.empty_like(x)
     across = x.ndim - 1 if axis in (0, -x.ndim) else 0
-    if x.size <= PART // 8 or x.ndim < 2:
+    if x.size <= elementwise.PART // 8 or x.ndim < 2:
         function(x, axis if x.ndim else None, out)
         return out
 
     def work(share: slice) -> None:
-        step = max(1, PART * x.shape[across] // x.size)
+        step = max(1, elementwise.PART * x.shape[across] // x.size)
         for start in range(share.start, share.stop, step):
             part = (*[slice(None)] * across, slice(start, min(start + step, share.stop)))
             function(x[part], axis, out[part])

@@ -35,6 +35,7 @@ _LOW = (
     (product, "_ALONE", 0),
     (reduce, "_WORTHWHILE", 2),
     (reduce, "_LONGEST_PRODUCT", 3),
+    (reduce, "_ALONE", 0),
     (reduce, "_BLOCK", 2),
     (resize, "_BAND", 2),
     (rows, "WIDTH", 4),
