@@ -196,6 +196,7 @@ class detect_anomaly(set_detect_anomaly):
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(True, check_nan)
+        mode.anomaly, mode.anomaly_check_nan = self._before  # the block turns it on, not the call
 
     def _again(self) -> detect_anomaly:
         return detect_anomaly(self._wanted[1])

@@ -14,7 +14,7 @@ from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, GraphError, Shape
 from tinygrad_cnn.ops.index import as_index, write_at
 from tinygrad_cnn.ops.shape import broadcast_shapes, expand, reshape, sum_to
 
-__all__ = ["argwhere", "masked_fill", "masked_scatter", "masked_select", "nonzero", "one_hot"]
+__all__ = ["argwhere", "masked_fill", "masked_scatter", "masked_select", "nonzero"]
 
 
 @differentiable
@@ -106,31 +106,6 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     if not as_tuple:
         return argwhere(input)
     return tuple(wrap(places) for places in np.nonzero(np.atleast_1d(input._array)))
-
-
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Rows of zeros with a one in the place that each element names; int64, with a new last dimension.
-
-    >>> import tinygrad_cnn as tg
-    >>> one_hot(tg.tensor([0, 2]))
-    tensor([[1, 0, 0],
-            [0, 0, 1]])
-    """
-    labels = tensor._array
-    if labels.dtype != np.int64:
-        raise DTypeError(f"one_hot is only applicable to index tensor of type LongTensor, got {tensor.dtype}")
-    if not labels.size:
-        if num_classes <= 0:
-            raise GraphError("one_hot: Can not infer total number of classes from empty tensor.")
-        return wrap(np.zeros((*labels.shape, num_classes), np.int64))
-    if labels.min() < 0:
-        raise GraphError(f"one_hot: Class values must be non-negative, got {labels.min()}")
-    classes = int(labels.max()) + 1 if num_classes == -1 else num_classes
-    if classes <= labels.max():
-        raise GraphError(
-            f"one_hot: Class values must be smaller than num_classes, got {labels.max()} for {classes} classes"
-        )
-    return wrap((labels[..., None] == np.arange(classes)).astype(np.int64))
 
 
 for _function in (masked_fill, masked_scatter):
