@@ -7,6 +7,8 @@ or returns None where the step makes no sense; ``run`` does it.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from tests import naive_graph, naive_operations
@@ -19,7 +21,7 @@ VIEWS = ["index", "index", "transpose", "unsqueeze", "flatten", "expand", "detac
 INPLACE = ["times_number_", "exp_", "sin_", "zero_"]
 INPLACE_BINARY = ["add_", "mul_", "copy_"]
 KEYS = [0, slice(1, None), slice(None, None, 2), (..., -1), (..., slice(0, 2))]
-MODES = ["enable_grad"] * 6 + ["no_grad"] * 2 + ["inference_mode"]
+MODES = ["plain"] * 6 + ["enable_grad"] + ["no_grad"] * 2 + ["inference_mode"]
 HOOKS = {
     "look": lambda g: None,
     "scale": lambda g: g * 1.5,
@@ -44,8 +46,16 @@ class Torchlike:
     def leaf(self, values, requires_grad):
         return self.library.tensor(values, dtype=self.library.float64, requires_grad=requires_grad)
 
+    @contextmanager
     def mode(self, name):
-        return getattr(self.library, name)()
+        if name == "enable_grad":  # where it makes a difference
+            with self.library.no_grad(), self.library.enable_grad():
+                yield
+        elif name == "plain":
+            yield
+        else:
+            with getattr(self.library, name)():
+                yield
 
     def hook(self, name):
         return HOOKS[name]
@@ -157,11 +167,12 @@ def torchlike_operations(T):
 class World:
     """The tensors of a running program in one library, what its hooks saw, and how to run a step."""
 
-    def __init__(self, library, keeps=False):
+    def __init__(self, library, beside_pytorch=False):
         self.library = library
+        self.beside_pytorch = beside_pytorch
         self.tensors = []
-        self.leaves = [] if keeps else None  # PyTorch's graph holds its leaves; ours lets forgotten ones go
-        self.uncounted = [] if keeps else None  # tensors whose version is the library's affair
+        self.leaves = []  # beside PyTorch, whose graph holds its leaves; ours lets forgotten ones go
+        self.uncounted = []  # beside PyTorch: tensors whose version is the library's affair
         self.seen = {}  # by hook: the gradients that it was shown
         self.handles = []
 
@@ -174,7 +185,7 @@ class World:
 
     def leaf(self, values, requires_grad):
         self.keep(self.library.leaf(values, requires_grad))
-        if self.leaves is not None:
+        if self.beside_pytorch:
             self.leaves.append(self.tensors[-1])
 
     def operate(self, name, positions, mode, *settings):
@@ -221,21 +232,23 @@ class World:
     def retain_grad(self, position):
         self.tensors[position].retain_grad()
 
-    def upstream(self, position, values, recorded):
+    def upstream(self, values, recorded, create):
         if values is None:
             return None
-        if isinstance(values, int):  # a computed one
-            with self.library.mode("enable_grad" if recorded else "no_grad"):
+        if isinstance(values, int) and not create and not self.beside_pytorch:
+            return self.tensors[values]
+        if isinstance(values, int):  # what comes back may share its memory: in PyTorch, and where it is recorded
+            with self.library.mode("plain" if recorded else "no_grad"):
                 return self.library.operations["times_number"](self.tensors[values])
         return self.library.leaf(values, False)
 
     def backward(self, position, inputs, upstream, recorded, retain, create):
-        g = self.upstream(position, upstream, recorded)
+        g = self.upstream(upstream, recorded, create)
         extra = {} if inputs is None else {"inputs": [self.tensors[i] for i in inputs]}
         self.tensors[position].backward(g, retain_graph=retain, create_graph=create, **extra)
 
     def grad(self, position, inputs, upstream, recorded, retain, create, allow_unused):
-        g = self.upstream(position, upstream, recorded)
+        g = self.upstream(upstream, recorded, create)
         found = self.library.grad(
             self.tensors[position],
             [self.tensors[i] for i in inputs],
@@ -245,10 +258,10 @@ class World:
             allow_unused=allow_unused,
         )
         found = [g for g in found if g is not None]
-        if create:  # a recorded gradient may share memory with another
+        if create or self.beside_pytorch:  # they may share memory: in PyTorch, and where they are recorded
             found = [self.library.operations["clone"](g) for g in found]
         self.keep(found)
-        if self.uncounted is not None:
+        if self.beside_pytorch:
             self.uncounted.extend(found)
 
     def zero_grad(self, position, set_to_none):
@@ -256,7 +269,7 @@ class World:
 
     def take_grad(self, position):
         self.keep(self.tensors[position].grad)
-        if self.uncounted is not None:
+        if self.beside_pytorch:
             self.uncounted.append(self.tensors[-1])
 
     def forget(self, position):
@@ -264,7 +277,8 @@ class World:
 
     def recover(self, count):
         """After a pass that was given up half-way: of ``count`` tensors the leaves stay, without gradients or hooks."""
-        self.tensors = [t for t in self.tensors[:count] if t.is_leaf]
+        touched = [t.grad for t in self.tensors if t.grad is not None]
+        self.tensors = [t for t in self.tensors[:count] if t.is_leaf and not any(t is g for g in touched)]
         for tensor in self.tensors:
             tensor.grad = None
         while self.handles:

@@ -456,7 +456,7 @@ class Tensor:
     def place_at(self, value):
         if self.retains_grad and self.value.keeper is not None:
             self.value.keeper = None
-            value.keeper = weakref.ref(self)
+            value.keeper = weakref.ref(self) if value.needs else None
         self.value = value
 
 
@@ -539,8 +539,8 @@ def needed(a, b, for_a, for_b):
 @contextmanager
 def mode(name):
     before = state.recording, state.inference
-    state.recording = name == "enable_grad"
-    state.inference = state.inference or name == "inference_mode"
+    state.recording = name in ("plain", "enable_grad")
+    state.inference = name == "inference_mode"
     try:
         yield
     finally:

@@ -648,3 +648,13 @@ def test_inference_tensors_may_be_used_where_nothing_of_them_is_saved():
     assert not view.is_inference()
     with pytest.raises(GraphError, match="outside InferenceMode"):
         made.add_(1)
+
+
+def test_retain_grad_ends_when_the_tensor_becomes_a_constant():
+    x = leaf(1.0, 2.0)
+    view = x[0:1]
+    view.retain_grad()
+    x.requires_grad_(False)
+    view[0] = 0.0
+    assert not view.requires_grad
+    assert x.tolist() == [0.0, 2.0]

@@ -39,7 +39,7 @@ def outcome(world, step):
 def run(seed, length=30):
     """The number of steps that agreed. Hooks are for the even programs: with several inputs grad() skips some there."""
     draw = random.Random(seed).randrange
-    ours, theirs = World(Torchlike(tg), keeps=True), World(Torchlike(torch), keeps=True)
+    ours, theirs = World(Torchlike(tg), True), World(Torchlike(torch), True)
     choices = Chooser(ours, most_inputs=1 + seed % 2)
     program = []
     for number in range(length):

@@ -285,6 +285,8 @@ class Tensor(TensorMethods):
 
     def detach_(self) -> Tensor:
         """Take this Tensor out of the graph."""
+        if self.is_leaf:
+            return self.requires_grad_(False)
         self._edge = None
         return self
 

@@ -125,7 +125,7 @@ def _become(tensor: Tensor, result: Tensor) -> None:
         del tensor._edge[0].retained[tensor._edge[1]]
     tensor._array, tensor._edge, tensor._counter = result._array, result._edge, result._counter
     tensor._writes_before = writes - result._counter[0]
-    if retained:
+    if retained and tensor._edge is not None:
         tensor.retain_grad()
 
 
