@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array, float16, float32, require_floating
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, GraphError, ShapeError
 from tinygrad_cnn.nn.functional.pool import avg_pool2d
 from tinygrad_cnn.ops import norm as ops
 from tinygrad_cnn.ops.info import finfo
-from tinygrad_cnn.ops.inplace import write
+from tinygrad_cnn.ops.inplace import is_recorded, write
 from tinygrad_cnn.ops.norm import per_channel
 from tinygrad_cnn.ops.pad import constant_pad_nd
 
@@ -98,12 +99,20 @@ def _check_running(op: str, input: Any, running_mean: Any, running_var: Any) -> 
             raise DTypeError(f"{op}: mixed dtype: input is {input.dtype}, {name} {value.dtype}; convert one of them")
 
 
-def _by_running_statistics(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+def _by_running_statistics(input: Any, *parameters: Any) -> Any:
+    if is_recorded(*parameters):
+        return ops.scale_channels(input, *_scale_and_shift(*parameters))
+    arrays = [p._array if isinstance(p, Tensor) else p for p in parameters]  # six ops less
+    return ops.scale_channels(input, *mode.quietly(_scale_and_shift, *arrays))
+
+
+def _scale_and_shift(mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any]:
+    """What batch norm by given statistics multiplies each channel by, and what it adds."""
     scale = (var + eps) ** -0.5
     if weight is not None:
         scale = scale * weight
     shift = -mean * scale
-    return ops.scale_channels(input, scale, shift if bias is None else shift + bias)
+    return scale, shift if bias is None else shift + bias
 
 
 def _move_towards(running: Tensor, new: Array, momentum: float) -> None:
