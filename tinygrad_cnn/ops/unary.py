@@ -295,6 +295,7 @@ def _(input: Any) -> None:
         raise UnsupportedDTypeError(f"frac: expected a floating dtype, got {input.dtype}; an integer has no fraction")
 
 
+frac.samples(_between_integers)  # no integers, which it refuses
 frac.refuses(UnsupportedDTypeError, "an integer has no fraction", input=np.ones(2, int))
 
 
