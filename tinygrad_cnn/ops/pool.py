@@ -58,6 +58,25 @@ def _(draw: Any) -> dict[str, Any]:
     return dict(input=draw.distinct(shape, low, high), **window, ceil_mode=draw.boolean())
 
 
+def _count(side: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """How many windows there are along one dimension, one by one: those that fit, or (ceil) that begin inside."""
+    start, reach, count = -padding, dilation * (kernel - 1), 1
+    while True:
+        left_over = start + reach < side + padding - 1
+        start += stride
+        if start + reach >= side + padding and not (ceil_mode and left_over and start < side):
+            return count
+        count += 1
+
+
+def _size(
+    shape: tuple[int, ...], kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool
+) -> Pair:
+    settings = zip(shape[-2:], kernel_size, stride, padding, dilation, strict=True)
+    rows, columns = (_count(*along, ceil_mode) for along in settings)
+    return rows, columns
+
+
 def _windows(shape: tuple[int, ...], out: Pair, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Any:
     """Every window's index in the result, with the indices of its elements in the input: a reference's loop."""
     for index in np.ndindex(*shape[:-2], *out):
@@ -70,7 +89,7 @@ def _windows(shape: tuple[int, ...], out: Pair, kernel_size: Pair, stride: Pair,
 
 @max_pool2d.reference
 def _(input: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool) -> Array:
-    out = kernels.pooled_size(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    out = _size(input.shape, kernel_size, stride, padding, dilation, ceil_mode)
     result = np.empty((*input.shape[:-2], *out))
     for index, elements in _windows(input.shape, out, kernel_size, stride, padding, dilation):
         result[index] = max((input[e] for _, e in elements), default=-np.inf)
@@ -266,7 +285,7 @@ def _weights(
     divisor_override: int | None,
 ) -> Any:
     """Index in the result, index in the input, and the weight between them: average pooling as a sparse matrix."""
-    out = kernels.pooled_size(shape, kernel_size, stride, padding, (1, 1), ceil_mode)
+    out = _size(shape, kernel_size, stride, padding, (1, 1), ceil_mode)
     wide = (*shape[:-2], shape[-2] + 2 * padding[0], shape[-1] + 2 * padding[1])  # the input with its padding
     in_wide = {index: len(e) for index, e in _windows(wide, out, kernel_size, stride, (0, 0), (1, 1))}
     for index, elements in _windows(shape, out, kernel_size, stride, padding, (1, 1)):
@@ -278,7 +297,7 @@ def _weights(
 @avg_pool2d.reference
 def _(input: Array, *settings: Any) -> Array:
     kernel_size, stride, padding, ceil_mode = settings[:4]
-    out = kernels.pooled_size(input.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
+    out = _size(input.shape, kernel_size, stride, padding, (1, 1), ceil_mode)
     result = np.zeros((*input.shape[:-2], *out))
     for index, element, weight in _weights(input.shape, *settings):
         result[index] += weight * input[element]
@@ -289,7 +308,7 @@ def _(input: Array, *settings: Any) -> Array:
 def _(draw: Any) -> dict[str, Any]:
     shape, settings = _avg_samples(draw)
     kernel, stride, padding, ceil_mode = tuple(settings.values())[:4]
-    out = kernels.pooled_size(shape, kernel, stride, padding, (1, 1), ceil_mode)
+    out = _size(shape, kernel, stride, padding, (1, 1), ceil_mode)
     return dict(input=draw.array((*shape[:-2], *out)), output_size=shape[-2:], **settings)
 
 

@@ -62,7 +62,8 @@ def _(draw: Any) -> dict[str, Any]:
 
 @view.reference
 def _(input: Array, shape: tuple[int, ...]) -> Array:
-    sides = infer_size(input.size, shape)
+    known = -math.prod(shape) if -1 in shape else 1
+    sides = [input.size // known if side == -1 else side for side in shape]
     out = np.empty(sides)
     for index, x in zip(np.ndindex(*sides), input.ravel(), strict=True):
         out[index] = x
