@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
+from tinygrad_cnn.kernels.elementwise import contiguous
 
 
 def shown(tensor: Tensor) -> np.ndarray:
@@ -43,7 +44,7 @@ def make_viewable(tensor: Tensor, shape: tuple[int, ...]) -> None:
     base = tensor
     while base._base is not None:
         base = base._base
-    base._array = base._array.copy(order="C")
+    base._array = contiguous(base._array)
     _renew(base)
 
 
