@@ -29,7 +29,7 @@ class ModuleError(ConformanceError):
     def message(self) -> str:
         """What is wrong with what, and what to do."""
         place = f"`{self.argument}`: " if self.argument else ""
-        advice = self.diagnosis.why if self.diagnosis is not None else ""
+        advice = self.finding.given.why if self.finding.given is not None else ""
         return f"{self.op} ({self.property}): {place}{self.cause}" + (f"; {advice}" if advice else "")
 
 
