@@ -45,6 +45,11 @@ def over_shares(task: Callable[[slice], T], rows: np.ndarray, passes: int) -> li
     return run(task, shares(len(rows), cost=passes * rows.nbytes))
 
 
+def is_one_block(rows: np.ndarray) -> bool:
+    """Whether there is nothing to cut."""
+    return rows.nbytes <= BLOCK
+
+
 def blocks(rows: np.ndarray, share: slice, joined: int) -> Iterator[tuple[slice, int]]:
     """Slices of about BLOCK bytes that cover ``share``, and how many rows to join in each."""
     step = joined * max(1, BLOCK // max(1, joined * rows.shape[1] * rows.itemsize))
