@@ -84,3 +84,26 @@ def test_errors_in_a_part_reach_the_caller(threads: int) -> None:
 
     with pytest.raises(ValueError, match="in a part"):
         elementwise.in_parts(fail)(np.ones(elementwise.PART * 2))
+
+
+@pytest.mark.parametrize("layout", ["plain", "channels last"])
+def test_gradients_that_meet_are_added_without_touching_others(threads: int, layout: str) -> None:
+    x, g = tg.from_numpy(_images(layout)).requires_grad_(), tg.from_numpy(_images(layout, 1))
+    before = g.numpy().copy()
+    inner = x * 1
+    (found,) = tg.autograd.grad(inner + tg.tanh(inner) + inner, x, g)
+    np.testing.assert_array_equal(g.numpy(), before)
+    np.testing.assert_allclose(found.numpy(), before * (3 - np.tanh(x.numpy(force=True)) ** 2), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad"])
+def test_optimisers_treat_large_parameters_as_small_ones(threads: int, name: str) -> None:
+    count = elementwise.PART + 1001
+    values, grads = np.random.default_rng(0).normal(size=(2, count)).astype(np.float32)
+    large, small = tg.from_numpy(values.copy()), tg.from_numpy(values[-7:].copy())
+    for parameter, grad in ((large, grads), (small, grads[-7:])):
+        parameter.requires_grad_().grad = tg.from_numpy(grad.copy())
+        optimizer = getattr(tg.optim, name)([parameter], lr=0.1, weight_decay=0.1)
+        optimizer.step()
+        optimizer.step()
+    np.testing.assert_array_equal(large.numpy(force=True)[-7:], small.numpy(force=True))
