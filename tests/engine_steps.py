@@ -17,11 +17,12 @@ SHAPES = [(), (2,), (3,), (2, 3), (1, 3), (2, 1)]
 UNARY = ["neg", "times_number", "plus_number", "square", "exp", "tanh", "sin", "sum", "sum_first", "clone", "cube"]
 UNARY += ["exp_and_double"]
 BINARY = ["add", "sub", "mul", "div", "matmul"]
-VIEWS = ["index", "index", "transpose", "unsqueeze", "flatten", "expand", "detach", "unbind", "split"]
+VIEWS = ["index", "index", "transpose", "unsqueeze", "flatten", "expand", "detach", "detach", "unbind", "split"]
 INPLACE = ["times_number_", "exp_", "sin_", "zero_"]
 INPLACE_BINARY = ["add_", "mul_", "copy_"]
 KEYS = [0, slice(1, None), slice(None, None, 2), (..., -1), (..., slice(0, 2))]
 MODES = ["plain"] * 6 + ["enable_grad"] + ["no_grad"] * 2 + ["inference_mode"]
+WRITING_MODES = ["plain"] * 4 + ["no_grad"] * 4 + ["enable_grad", "inference_mode"]
 HOOKS = {
     "look": lambda g: None,
     "scale": lambda g: g * 1.5,
@@ -275,10 +276,14 @@ class World:
     def forget(self, position):
         del self.tensors[position]
 
-    def recover(self, count):
-        """After a pass that was given up half-way: of ``count`` tensors the leaves stay, without gradients or hooks."""
-        touched = [t.grad for t in self.tensors if t.grad is not None]
-        self.tensors = [t for t in self.tensors[:count] if t.is_leaf and not any(t is g for g in touched)]
+    def untouched(self):
+        """The positions of the tensors that a pass does not change, even if it is given up half-way."""
+        gradients = [t.grad for t in self.tensors if t.grad is not None]
+        return [i for i, t in enumerate(self.tensors) if t.is_leaf and not any(t is g for g in gradients)]
+
+    def recover(self, positions):
+        """After a pass that was given up half-way: only these tensors stay, without gradients or hooks."""
+        self.tensors = [self.tensors[i] for i in positions]
         for tensor in self.tensors:
             tensor.grad = None
         while self.handles:
@@ -388,7 +393,7 @@ class Chooser:
         x, name = self.position(), self.one_of(INPLACE)
         if x is None or not self.sane(name, [self.array(x)]):
             return None
-        return ("overwrite", name, [x], self.one_of(MODES))
+        return ("overwrite", name, [x], self.one_of(WRITING_MODES))
 
     def overwrite_binary(self):
         x, y, name = self.position(), self.position(), self.one_of(INPLACE_BINARY)
@@ -401,7 +406,7 @@ class Chooser:
             fits = False
         if not fits or not self.sane(name, [a, b]):
             return None
-        return ("overwrite", name, [x, y], self.one_of(MODES))
+        return ("overwrite", name, [x, y], self.one_of(WRITING_MODES))
 
     def assign(self):
         x = self.position(lambda t: t.ndim > 0 and t.numel() > 0)
@@ -411,7 +416,7 @@ class Chooser:
         part = self.array(x)[key].shape
         y = self.position(lambda t: t.shape in ((), part))
         value = 0.75 if y is None or not self.draw(3) else [y]
-        return ("assign", x, key, value, self.one_of(MODES))
+        return ("assign", x, key, value, self.one_of(WRITING_MODES))
 
     # ---- the graph
     def set_requires_grad(self):
@@ -445,7 +450,7 @@ class Chooser:
         return (None if kind == 1 and tensor.numel() == 1 else self.numbers(tensor.shape)), False
 
     def pass_settings(self):
-        return self.one_of([True, True, False, None]), self.draw(4) == 0
+        return self.one_of([True, True, False, None]), self.draw(3) == 0
 
     def backward(self):
         x = self.position(lambda t: t.requires_grad)

@@ -22,6 +22,7 @@ STRICTER = [
     "A view was created in inference mode",
     "through the graph a second time",  # there a write to a view can be passed once only, though it saves nothing
     "moved into the graph interior",  # a leaf that was switched off and overwritten, while its graph was still there
+    "INTERNAL ASSERT FAILED",
     "a view of a leaf Variable",  # of one that requires no gradient any more
     "some elements of the input tensor and the written-to tensor",  # both are views of one memory
 ]
@@ -48,6 +49,9 @@ def run(seed, length=30):
         if step is None:
             continue
         program.append(step)
+        switched = any(earlier[0] == "set_requires_grad" for earlier in program)
+        if switched and step[0] in ("backward", "grad") and step[6]:
+            break  # with create_graph, PyTorch counts a saved leaf that was switched on since then
         try:
             if not same_step(ours, theirs, step):
                 break
@@ -68,6 +72,8 @@ def same_step(ours, theirs, step):
         assert their_error is not None, f"refused: {our_error}"
         assert isinstance(our_error, type(their_error)), f"{our_error!r}, PyTorch: {their_error!r}"
         return step[0] not in ("backward", "grad") and "nference" not in str(their_error)  # PyTorch has done a part
+    if step[0] in ("overwrite", "assign") and step[-1] in ("no_grad", "inference_mode") and has_views(theirs, step):
+        return False  # PyTorch gives the views a new place in the graph, which forgets retain_grad and hooks
     if step[0] == "operate" and any(theirs.tensors[i].is_inference() for i in step[2]):
         theirs.uncounted.append(theirs.tensors[-1])  # PyTorch counts a write that made it
     for position, (our, their) in enumerate(zip(ours.tensors, theirs.tensors, strict=True)):
@@ -94,6 +100,12 @@ def same_step(ours, theirs, step):
             np.testing.assert_allclose(our, their, rtol=1e-9, atol=1e-9)
             assert recorded == expected, f"hook {hook}: recorded?"
     return True
+
+
+def has_views(world, step):
+    """Whether a recorded view shares the memory of the tensor that a step has written to."""
+    target = world.tensors[step[2][0] if step[0] == "overwrite" else step[1]].untyped_storage().data_ptr()
+    return any(t._is_view() and t.requires_grad and t.untyped_storage().data_ptr() == target for t in world.tensors)
 
 
 def counts(world, tensor):
