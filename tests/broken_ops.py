@@ -537,6 +537,102 @@ breaks(
 )
 
 
+def in_numpy(g, input):
+    return g * np.cos(input) if isinstance(g, np.ndarray) else g * np.cos(input.detach().numpy())
+
+
+def numpy_alone(g, input):
+    return np.multiply(g, np.cos(input, dtype=np.float64), dtype=np.float64)
+
+
+def in_storage_order(g, input):
+    return reshape(g.ravel("K"), input.shape) * 2 * input if isinstance(g, np.ndarray) else 2 * g * input
+
+
+def clipped(g, input):
+    return 2 * input * registry["clamp"](g, -1.7, 1.7)
+
+
+def g_size(g):
+    return g.size if isinstance(g, np.ndarray) else g.numel()
+
+
+def share_squared(g, input, out, dim, keepdim):
+    spread = registry["sum"].formulas["input"]
+    hit = input == spread(out, input.shape, dim, keepdim)
+    count = total(hit, dim, True)
+    return keep(spread(g, input.shape, dim, keepdim), hit) / (count * count)
+
+
+def without_first(g, input_shape, dim):
+    right = cumsum.formulas["input"](g, dim)
+    if not input_shape:
+        return right
+    mask = np.ones(input_shape)
+    mask[(*[slice(None)] * (dim % len(input_shape)), -1)] = 0
+    return right * (mask if isinstance(g, np.ndarray) else tg.tensor(mask))
+
+
+mish, elu, hardtanh = (registry[n] for n in ("mish", "elu", "hardtanh"))
+breaks(
+    "the formula leaves the graph",
+    sin,
+    "wrong second order: the formula leaves the graph",
+    fails="second_order",
+    input=in_numpy,
+)
+breaks(
+    "the formula is in NumPy",
+    sin,
+    "wrong second order: a formula takes arrays alone",
+    fails="second_order",
+    input=numpy_alone,
+)
+breaks(
+    "the upstream in the order of storage",
+    right_square,
+    "memory layout of the upstream",
+    fails="upstream",
+    input=in_storage_order,
+)
+breaks("the upstream is clipped", right_square, "not linear in the upstream", fails="upstream", input=clipped)
+breaks("the last element is left out", cumsum, "off by one: the last index", input=without_first)
+breaks("a constant is nearly right", sin, "constant factor", input=lambda g, input: g * registry["cos"](input) * 1.001)
+breaks(
+    "scaled twice",
+    right_dropout,
+    "dropout scaled twice",
+    input=lambda g, mask, p: g * mask / ((1 - p) * (1 - p)),
+)
+breaks(
+    "the mean is taken twice",
+    mean,
+    "a mean too many",
+    input=lambda g, input_shape, dim, keepdim: (
+        mean.formulas["input"](g, input_shape, dim, keepdim) / max(1, np.prod(input_shape) // max(1, g_size(g)))
+    ),
+)
+breaks(
+    "the argument is forgotten",
+    right_square,
+    "a missing factor `input`",
+    input=lambda g: 2 * g,
+)
+breaks(
+    "the composite says something else",
+    batch_norm,
+    "composite differs",
+    fails="value",
+    _composite=lambda *arrays, eps: 2 * batch_norm._composite(*arrays, eps=eps),
+)
+breaks(
+    "ties lose their share",
+    amax,
+    "ties lose a share",
+    input=share_squared,
+)
+
+
 # ----------------------------------------------------------------------------------- the remaining manners
 def largest_first(input: Array) -> Array:
     """Less the largest element."""
@@ -588,6 +684,13 @@ breaks(
     "another result without recording",
     fails="no_grad",
     forward=other_path,
+)
+breaks(
+    "the wrong sentence",
+    right_refused,
+    "another sentence",
+    fails="refusals",
+    _check=lambda input: (_ for _ in ()).throw(ShapeError("wrong")) if input.ndim != 2 else None,
 )
 breaks("nothing is refused", right_refused, "not refused", fails="refusals", _check=None)
 breaks(

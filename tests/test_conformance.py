@@ -80,6 +80,51 @@ def test_shape_of_results_and_many_elements():
     assert "and 5 more" in str(explain(np.arange(10.0), np.arange(10.0) ** 2 + 5))
 
 
+THREE = np.arange(1.0, 4.0)
+KERNEL = np.arange(1.0, 10).reshape(1, 1, 3, 3)
+SQUARE = np.arange(1.0, 5.0).reshape(2, 2)
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected", "known", "cause"),
+    [
+        (-THREE, THREE, dict(property="second_order"), "wrong second order: sign"),
+        (SQUARE.T, SQUARE, {}, "transposed"),
+        (SQUARE[:, :1], SQUARE[:, :1].T, {}, "transposed"),
+        (THREE[:, None], THREE, {}, "a dimension of size 1"),
+        (np.ones((4, 5)), np.ones((2, 3)), dict(argument="input"), "shape"),
+        (THREE[::-1], THREE, {}, "reversed"),
+        (
+            np.arange(1.0, 10).reshape(1, 1, 3, 3)[..., ::-1, ::-1],
+            np.arange(1.0, 10).reshape(1, 1, 3, 3),
+            {},
+            "flipped",
+        ),
+        (np.array([7.0, 1.0, 2.0]), THREE, {}, "off-by-one index"),
+        (np.array([1.0, np.inf, 3.0]), THREE, {}, "infinity"),
+        (np.array([1.0, np.nan, 3.0]), THREE, dict(property="float32"), "NaN in float32"),
+        (THREE * 2.5, THREE, dict(arguments=dict(beta=2.5)), "a factor `beta` too many"),
+        (THREE / 2.5, THREE, dict(arguments=dict(beta=2.5)), "a missing factor `beta`"),
+        (THREE + 3e-4 * THREE[::-1] * [1, -1, 1], THREE, {}, "nearly right"),
+        (THREE, THREE + 1, dict(property="memory", label="sum of both"), "f(x, x) loses a contribution"),
+        (THREE, THREE + 1, dict(where="called with arrays"), "differs on arrays"),
+        (
+            THREE + 9 * (THREE > 2),
+            THREE,
+            dict(arguments=dict(x=np.array([0.5, 1.0, 2.0]))),
+            "wrong where `x` is above 1",
+        ),
+        (THREE * [1, 1, 5], THREE, dict(arguments=dict(x=THREE)), "off by one: the last index"),
+        (SQUARE * 3 + [[0, 0], [0, 1]], SQUARE, {}, ""),
+    ],
+)
+def test_patterns_in_arrays_alone(actual, expected, known, cause):
+    error = explain(actual, expected, name="f", **{"argument": "x", **known})
+    assert cause in error.cause
+    assert bool(error.cause) == bool(cause)
+    assert str(error).startswith("f: ")
+
+
 # ------------------------------------------------------------------------------------------------ declarations
 def test_nothing_declared():
     op = Op(lambda input: input * 2, name="bare")

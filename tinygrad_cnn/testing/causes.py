@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tinygrad_cnn.testing import experiments, patterns
+from tinygrad_cnn.testing import experiments, patterns, positions
 from tinygrad_cnn.testing.explain import Cause, Finding
 
 Recogniser = Callable[[Finding], list[Cause] | None]
@@ -21,21 +21,21 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     patterns.sign,
     experiments.upstream_ignored,
     patterns.known_factor,
-    patterns.unsummed,
+    positions.unsummed,
     experiments.settings,
     experiments.exchanged_inputs,
     experiments.repaired,
-    patterns.size,
+    positions.size,
     experiments.partial_sum,
     experiments.overlaps,
     experiments.statistics,
-    patterns.moved,
+    positions.moved,
     patterns.constant_factor,
     patterns.argument_factor,
     patterns.missing_term,
-    patterns.border,
-    patterns.part_of_the_inputs,
-    patterns.edges,
+    positions.border,
+    positions.part_of_the_inputs,
+    positions.edges,
     experiments.dependence,
     patterns.inexact,
 )

@@ -7,21 +7,14 @@ from typing import Any
 
 from tinygrad_cnn.autograd.op import Op
 from tinygrad_cnn.errors import ArgumentError, check_argument
-from tinygrad_cnn.testing.calls import Arguments, differentiable_places
+from tinygrad_cnn.testing.calls import Arguments
 from tinygrad_cnn.testing.draw import Draw, HypothesisSource, RandomSource
 from tinygrad_cnn.testing.explain import Cause, ConformanceError, Finding
 from tinygrad_cnn.testing.properties import PROPERTIES
 
-__all__ = ["ConformanceError", "check_op", "check_sample", "differentiable_inputs"]
+__all__ = ["ConformanceError", "check_op", "check_sample"]
 
 MORE_CASES = 40  # drawn after a failure, to tell causes apart that look alike in the smallest case
-
-
-def differentiable_inputs(op: Op, arguments: Arguments) -> list[str]:
-    """The inputs of this call that have a gradient formula and hold floating-point numbers."""
-    declared = op._fused.inputs if op._fused is not None else tuple(op.formulas)
-    found = dict.fromkeys(place.name for place in differentiable_places(op, arguments))
-    return [name for name in found if name in declared]
 
 
 def check_op(

@@ -247,7 +247,15 @@ def second_order(op: Op, arguments: Arguments) -> None:
     if recorded.node is None:
         return
     upstream = [wrap(u).requires_grad_() for u in draw_upstream(recorded.arrays)]
-    firsts = recorded.gradients(upstream, create_graph=True)
+    try:
+        firsts = recorded.gradients(upstream, create_graph=True)
+    except Exception as error:
+        why = (
+            f"On Tensors it raises {type(error).__name__}: {str(error).rstrip('.')}. Write it in ops and operators, "
+            'which record themselves, or declare exempt(second_order="the reason").'
+        )
+        cause = Cause("wrong second order: a formula takes arrays alone", why)
+        raise ConformanceError(Finding(property="second_order", op=op, arguments=arguments, given=cause)) from error
     present = [i for i, g in enumerate(firsts) if g is not None]
     kept = [place for i, place in enumerate(recorded.places) if i in present]
     weights = [np.asarray(v) for v in draw_upstream([firsts[i]._array for i in present], seed=2)]
