@@ -1,26 +1,23 @@
 """Pooling kernels on the last two dimensions of an array. Arrays in, arrays out.
 
-They loop over the positions inside a window, never over the windows: one position of all windows is a strided view
-of the input. It is copied to contiguous memory before anything is computed, with all channels of a pixel as one
-element: that is the fastest way through strided memory that NumPy has, whatever the number of channels. Batches go
-through the cache block by block, over the threads. Results keep the input's memory order.
+They loop over the positions inside a window, never over the windows: the pixels at one position of all windows are
+copied to contiguous memory (see ``pixels``), and what is computed is computed there. Batches go through the cache
+block by block, over the threads. Results keep the input's memory order.
 """
 
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.kernels.elementwise import BITS, contiguous, memory_order
+from tinygrad_cnn.kernels.elementwise import BITS
 from tinygrad_cnn.kernels.parallel import regions, run, shares
+from tinygrad_cnn.kernels.pixels import Array, Layout, Pair, Windows, canvas_of, columns_of, layout_of, pixels_of
 from tinygrad_cnn.kernels.workspace import workspace
 
-Array = np.ndarray
-Pair = tuple[int, int]
 _CHUNK = 1 << 21  # bytes of images that are pooled at once: with the scratch, they stay in the cache
 
 
@@ -45,102 +42,7 @@ def pooled_size(
     return height, width
 
 
-# -------------------------------------------------------------------------------------- windows and pixels
-class Windows(NamedTuple):
-    """How windows lie on images: ``out`` of them on ``size`` pixels, the first ``padding`` before the first pixel."""
-
-    size: Pair
-    out: Pair
-    kernel: Pair
-    stride: Pair
-    padding: Pair
-    dilation: Pair
-
-    @property
-    def canvas(self) -> Pair:
-        """The sides that the padded images need at least: windows may stick out, or leave pixels over."""
-        return _canvas_size(*self)
-
-    @property
-    def places(self) -> list[Pair]:
-        """Where the elements of the first window lie, row by row."""
-        (kh, kw), (dh, dw) = self.kernel, self.dilation
-        return [(i * dh, j * dw) for i in range(kh) for j in range(kw)]
-
-    @property
-    def disjoint(self) -> bool:
-        """Whether no pixel is in two windows."""
-        return all(d * (k - 1) < s for k, s, d in zip(self.kernel, self.stride, self.dilation, strict=True))
-
-    @property
-    def tile(self) -> bool:
-        """Whether every pixel is in one window."""
-        (oh, ow), (sh, sw) = self.out, self.stride
-        return self.kernel == self.stride and self.dilation == (1, 1) and self.canvas == (oh * sh, ow * sw)
-
-    def of_rows(self, rows: slice) -> tuple[slice, Windows]:
-        """Which rows of the images some rows of windows lie on, and how they lie there."""
-        if rows.stop - rows.start == self.out[0]:
-            return slice(0, self.size[0]), self
-        top = rows.start * self.stride[0] - self.padding[0]
-        bottom = (rows.stop - 1) * self.stride[0] - self.padding[0] + self.dilation[0] * (self.kernel[0] - 1) + 1
-        part = slice(max(top, 0), max(min(bottom, self.size[0]), top, 0))
-        size, out = (part.stop - part.start, self.size[1]), (rows.stop - rows.start, self.out[1])
-        return part, self._replace(size=size, out=out, padding=(part.start - top, self.padding[1]))
-
-    def row_bytes(self, images: Array) -> int:
-        """The bytes of an image that belong to a row of windows."""
-        return images[:1].nbytes // self.out[0]
-
-    def every(self, axis: int, start: int) -> slice:
-        """The rows or columns of all windows' elements, given that of the first window."""
-        return slice(start, start + (self.out[axis] - 1) * self.stride[axis] + 1, self.stride[axis])
-
-
-@functools.lru_cache(maxsize=1024)
-def _canvas_size(*windows: Pair) -> Pair:
-    height, width = (
-        max((count - 1) * step + gap * (k - 1) + 1, pad + side)
-        for side, count, k, step, pad, gap in zip(*windows, strict=True)
-    )
-    return height, width
-
-
-class Layout(NamedTuple):
-    """How arrays (..., H, W) lie in memory: as images (A, H, W*values) whose pixels have neighbouring ``values``."""
-
-    order: list[int]  # of the dimensions
-    values: int
-
-    def images(self, x: Array) -> Array:
-        """``x`` as images: a view if it lies so."""
-        at = self.order.index(x.ndim - 2)
-        x = contiguous(x.transpose(self.order))
-        return x.reshape(math.prod(x.shape[:at]), x.shape[at], x.shape[at + 1] * self.values)
-
-    def array(self, images: Array, shape: tuple[int, ...]) -> Array:
-        """Images as an array of the given shape."""
-        return images.reshape([shape[axis] for axis in self.order]).transpose(np.argsort(self.order))
-
-
-def _layout(x: Array) -> Layout:
-    """The memory layout of ``x`` (or the plain one, if the rows aren't next to the columns in its)."""
-    order = memory_order(x)
-    row = x.ndim - 2
-    if x.shape[row] == 1:  # the rows of a signal may lie anywhere
-        order.remove(row)
-        order.insert(order.index(row + 1), row)
-    at = order.index(row)
-    if order[at + 1 : at + 2] != [row + 1]:
-        return Layout(list(range(x.ndim)), 1)
-    return Layout(order, math.prod(x.shape[axis] for axis in order[at + 2 :]))
-
-
-def _pixels(images: Array, values: int) -> Array:
-    """Images (A, H, W*values) as (A, H, W), with all values of a pixel as one element."""
-    return images if values == 1 else images.view(np.dtype((np.void, values * images.itemsize)))
-
-
+# ----------------------------------------------------------------------------------------- batches in blocks
 def _blocks(region: tuple[slice, slice], row_bytes: int) -> Iterator[tuple[slice, slice]]:
     """A region, of some images' rows of windows, in blocks of about _CHUNK bytes."""
     (first, last), (top, bottom) = ((part.start, part.stop) for part in region)
@@ -151,36 +53,15 @@ def _blocks(region: tuple[slice, slice], row_bytes: int) -> Iterator[tuple[slice
             yield slice(image, min(image + count, last)), slice(row, min(row + height, bottom))
 
 
-def _canvas(images: Array, values: int, windows: Windows, value: Any) -> Array:
-    """The images with a border of ``value`` as wide as the windows need: themselves, if they need none."""
-    if windows.canvas == windows.size:
-        return images
-    (height, width), (top, left) = windows.canvas, windows.padding
-    bottom, right = top + windows.size[0], (left + windows.size[1]) * values
-    canvas = workspace("pool_canvas", (len(images), height, width * values), images.dtype)
-    canvas[:, :top] = canvas[:, bottom:] = value
-    canvas[:, :, : left * values] = canvas[:, :, right:] = value
-    canvas[:, top:bottom, left * values : right] = images
-    return canvas
-
-
-def _columns(rows: Array, values: int, windows: Windows, left: int, out: Array | None = None) -> Array:
-    """Of the rows of a canvas the pixels in column ``left`` of each window, contiguous: in scratch, or in ``out``."""
-    if out is None:
-        out = workspace("pool_columns", (*rows.shape[:2], windows.out[1] * values), rows.dtype)
-    np.copyto(_pixels(out, values), _pixels(rows, values)[:, :, windows.every(1, left)])
-    return out
-
-
 def _fold(ufunc: Any, canvas: Array, values: int, windows: Windows, out: Array) -> None:
     """Fill ``out`` with the sum, or the maximum, of each window: along the columns first, whose runs are longest."""
     first, *others = (canvas[:, windows.every(0, i * windows.dilation[0])] for i in range(windows.kernel[0]))
     rows = workspace("pool_rows", first.shape, first.dtype) if others else first
     for position, other in enumerate(others):
         ufunc(rows if position else first, other, out=rows)
-    _columns(rows, values, windows, 0, out)
+    columns_of(rows, values, windows, 0, out)
     for j in range(1, windows.kernel[1]):
-        ufunc(out, _columns(rows, values, windows, j * windows.dilation[1]), out=out)
+        ufunc(out, columns_of(rows, values, windows, j * windows.dilation[1]), out=out)
 
 
 # ------------------------------------------------------------------------------------------ max pooling
@@ -190,7 +71,7 @@ def max_pool2d(
     """The largest element of each window and, if ``locate``, its position in the window (0 is top left)."""
     out = pooled_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
     windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, dilation)
-    layout = _layout(x)
+    layout = layout_of(x)
     images, values, shape = layout.images(x), layout.values, (*x.shape[:-2], *out)
     best = np.empty((len(images), out[0], out[1] * values), x.dtype)
     position = np.empty(best.shape, np.min_scalar_type(kernel[0] * kernel[1] - 1)) if locate else None
@@ -200,7 +81,7 @@ def max_pool2d(
         settled = True
         for block in _blocks(region, windows.row_bytes(images)):
             part, around = windows.of_rows(block[1])
-            canvas = _canvas(images[block[0], part], values, around, lowest)
+            canvas = canvas_of(images[block[0], part], values, around, lowest)
             if position is None:
                 _fold(np.maximum, canvas, values, around, best[block])
             else:
@@ -224,9 +105,9 @@ def _locate(canvas: Array, values: int, windows: Windows, best: Array, position:
     for k, (top, left) in enumerate(windows.places):
         rows = canvas[:, windows.every(0, top)]
         if k == 0:
-            _columns(rows, values, windows, left, best)
+            columns_of(rows, values, windows, left, best)
             continue
-        candidate = _columns(rows, values, windows, left)
+        candidate = columns_of(rows, values, windows, left)
         np.greater(candidate, best, out=larger)
         np.maximum(best, candidate, out=best)
         np.multiply(larger.view(np.uint8), position.dtype.type(k), out=number)
@@ -295,7 +176,7 @@ def put_in_windows(
 ) -> Array:
     """Add each element of ``g`` to zeros of the given size, at its position in its window."""
     windows = Windows(size, (g.shape[-2], g.shape[-1]), kernel, stride, padding, dilation)
-    layout = _layout(position)
+    layout = layout_of(position)
     where, upstream = layout.images(position), layout.images(g)
     integer = BITS[g.itemsize]  # masked as bits: multiplying by 0 would make NaN of infinity, and is no faster
 
@@ -336,7 +217,7 @@ def _scatter(term: Callable[[slice, int], Array], upstream: Array, layout: Layou
 def _add_columns(rows: Array, term: Array, values: int, windows: Windows, left: int) -> None:
     """Add ``term`` to the pixels in column ``left`` of each window, or put it there if no windows overlap."""
     if windows.disjoint:
-        np.copyto(_pixels(rows, values)[:, :, windows.every(1, left)], _pixels(term, values))
+        np.copyto(pixels_of(rows, values)[:, :, windows.every(1, left)], pixels_of(term, values))
         return
     count, height = rows.shape[:2]
     target = rows.reshape(count, height, -1, values)[:, :, windows.every(1, left)]
@@ -347,12 +228,12 @@ def take_from_windows(x: Array, position: Array, kernel: Pair, stride: Pair, pad
     """The element of ``x`` at the given position of each window: the adjoint of ``put_in_windows``."""
     out = position.shape[-2], position.shape[-1]
     windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, dilation)
-    layout = _layout(position)
+    layout = layout_of(position)
     where, images, values = layout.images(position), layout.images(x), layout.values
     result = np.empty(where.shape, x.dtype)
-    canvas = _canvas(images, values, windows, 0)
+    canvas = canvas_of(images, values, windows, 0)
     for k, (top, left) in enumerate(windows.places if result.size else []):
-        np.copyto(result, _columns(canvas[:, windows.every(0, top)], values, windows, left), where=where == k)
+        np.copyto(result, columns_of(canvas[:, windows.every(0, top)], values, windows, left), where=where == k)
     return layout.array(result, position.shape)
 
 
@@ -376,14 +257,14 @@ def divisors(
 def avg_pool2d(x: Array, divisor: Array | int, out: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """The sum of each window divided by ``divisor``."""
     windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, (1, 1))
-    layout = _layout(x)
+    layout = layout_of(x)
     images, values = layout.images(x), layout.values
     result = np.empty((len(images), out[0], out[1] * values), x.dtype)
 
     def work(region: tuple[slice, slice]) -> None:
         for block in _blocks(region, windows.row_bytes(images)):
             part, around = windows.of_rows(block[1])
-            _fold(np.add, _canvas(images[block[0], part], values, around, 0), values, around, result[block])
+            _fold(np.add, canvas_of(images[block[0], part], values, around, 0), values, around, result[block])
             _divide(result[block], _spread(divisor, values, block[1]))
 
     if result.size:
@@ -409,7 +290,7 @@ def avg_pool2d_input_grad(
 ) -> Array:
     """Give each element of ``g``, divided, to every element of its window: the adjoint of ``avg_pool2d``."""
     windows = Windows(size, (g.shape[-2], g.shape[-1]), kernel, stride, padding, (1, 1))
-    layout = _layout(g)
+    layout = layout_of(g)
     upstream = layout.images(g)
     wide = _spread(divisor, layout.values, slice(None))
 

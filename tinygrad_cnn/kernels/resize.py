@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.kernels.pool import Pair, avg_pool2d
+from tinygrad_cnn.kernels.pixels import Pair
+from tinygrad_cnn.kernels.pool import avg_pool2d
 
 Array = np.ndarray
 _BAND = 64  # rows of a resizing matrix that are multiplied at once: they have few columns that aren't zero

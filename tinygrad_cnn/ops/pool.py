@@ -14,7 +14,7 @@ import numpy as np
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.kernels import pool as kernels
-from tinygrad_cnn.kernels.pool import Pair
+from tinygrad_cnn.kernels.pixels import Pair
 from tinygrad_cnn.ops._samples import or_integers
 from tinygrad_cnn.ops.resize import add_pixels
 

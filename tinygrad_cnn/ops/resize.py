@@ -15,7 +15,7 @@ from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ShapeError
 from tinygrad_cnn.kernels import resize as kernels
-from tinygrad_cnn.kernels.pool import Pair
+from tinygrad_cnn.kernels.pixels import Pair
 
 __all__: list[str] = []
 

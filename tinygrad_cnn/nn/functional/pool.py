@@ -9,7 +9,8 @@ from typing import Any
 
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, DTypeError, ShapeError, UnsupportedError
-from tinygrad_cnn.kernels.pool import Pair, flat_indices, pooled_size
+from tinygrad_cnn.kernels.pixels import Pair
+from tinygrad_cnn.kernels.pool import flat_indices, pooled_size
 from tinygrad_cnn.kernels.resize import matrix
 from tinygrad_cnn.ops import pool as ops, resize
 from tinygrad_cnn.ops.resize import max_unpool2d as unpool
