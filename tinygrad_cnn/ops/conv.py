@@ -218,10 +218,10 @@ def _(
 
 
 for _op, _valid, _dtypes in (
-    (conv2d, dict(input=(1, 4, 5, 5), weight=(2, 2, 3, 3), groups=2), ("weight", "bias")),
+    (conv2d, dict[str, Any](input=(1, 4, 5, 5), weight=(2, 2, 3, 3), groups=2), ("weight", "bias")),
     (
         conv_transpose2d,
-        dict(input=(1, 2, 3, 3), weight=(2, 2, 3, 3), groups=2, bias=None, size=(5, 5)),
+        dict[str, Any](input=(1, 2, 3, 3), weight=(2, 2, 3, 3), groups=2, bias=None, size=(5, 5)),
         ("weight", "bias"),
     ),
 ):
@@ -250,7 +250,7 @@ for _op, _valid, _dtypes in (
             dict(input=(1, _valid["input"][1], 0, 5), padding=(2, 2)),
         ),
     ):
-        _op.refuses(*_wrong, **{**_valid, **_changed})  # type: ignore[arg-type]  # an error and a sentence
+        _op.refuses(*_wrong, **{**_valid, **_changed})
 conv2d.refuses(
     ShapeError,
     "(4 x 7). Kernel size: (5 x 3)",
