@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,5 +65,19 @@ def or_integers(sample: Sampler) -> Sampler:
             return np.asarray(np.take([1, -1, 2, -2, 3, -3], draw.integers(value.shape, 0, 5)))
 
         return {name: whole(value) for name, value in arguments.items()}
+
+    return drawn
+
+
+def or_numbers(sample: Sampler, names: Sequence[str] = ("input", "other")) -> Sampler:
+    """As ``sample``, but in one case of four a Python number stands for one of these arrays."""
+
+    def drawn(draw: Any) -> dict[str, Any]:
+        arguments = sample(draw)
+        if draw.integer(0, 3) == 3:
+            name = draw.choice(names)
+            if isinstance(arguments[name], np.ndarray):
+                arguments[name] = arguments[name].flat[0].item()
+        return arguments
 
     return drawn

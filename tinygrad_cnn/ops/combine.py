@@ -13,7 +13,7 @@ from tinygrad_cnn.backend import Array, Number
 from tinygrad_cnn.errors import DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip as clip_array, keep as keep_array
-from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers
+from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers, or_numbers
 from tinygrad_cnn.ops.elementwise import choose, is_bool, keep, mul, needs_tensors
 from tinygrad_cnn.ops.unary import exp, log
 
@@ -108,9 +108,8 @@ pow.reference(np.vectorize(lambda input, exponent: math.pow(input, exponent)))
 
 @pow.samples
 def _(draw: Any) -> dict[str, Any]:
-    arguments: dict[str, Any] = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent"))(draw)
-    exponent = draw.choice([2, None, 3, 0, -1, 2.5])
-    return arguments if exponent is None else dict(arguments, exponent=exponent)
+    pairs, exponent = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent")), draw.choice([2, None, 3, 0, -1, 2.5])
+    return or_numbers(pairs, ("input",))(draw) if exponent is None else dict(pairs(draw), exponent=exponent)
 
 
 @tensor_method

@@ -13,7 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels.elementwise import in_parts
-from tinygrad_cnn.ops._samples import unary
+from tinygrad_cnn.ops._samples import or_numbers, unary
 from tinygrad_cnn.ops.elementwise import needs_tensors
 
 __all__ = [
@@ -57,6 +57,11 @@ def _pair(draw: Any) -> dict[str, Any]:
     return dict(input=draw.integers(shapes[0], 0, 2), other=draw.integers(shapes[1], 0, 2))
 
 
+def _compared(draw: Any) -> dict[str, Any]:
+    """The same, or floating numbers, among them equal ones."""
+    return {name: x if draw.boolean() else np.asarray(x * 0.5) for name, x in _pair(draw).items()}
+
+
 def _binary(
     name: str, doc: str, kernel: Any, reference: Callable[[Any, Any], Any], methods: Sequence[str], **settings: Any
 ) -> Op:
@@ -90,6 +95,7 @@ eq, ne, lt, le, gt, ge = (
 )
 for _op in (eq, ne, lt, le, gt, ge):
     needs_tensors(_op)
+    _op.samples(or_numbers(_compared, ("other",)))
 not_equal, less, less_equal, greater, greater_equal = ne, lt, le, gt, ge
 
 # ------------------------------------------------------------------------------------------------- logic

@@ -15,7 +15,7 @@ from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import select as kernels
 from tinygrad_cnn.kernels.elementwise import in_parts
-from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers
+from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers, or_numbers
 
 __all__ = [
     "add",
@@ -80,6 +80,7 @@ choose.reference(np.vectorize(lambda condition, input, other: input if condition
 
 
 @choose.samples
+@or_numbers
 def _(draw: Any) -> dict[str, Any]:
     shapes = draw.broadcastable_shapes(3)
     return dict(condition=draw.mask(shapes[0]), input=draw.array(shapes[1]), other=draw.array(shapes[2]))
@@ -122,8 +123,8 @@ def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 
 def _scaled_samples(draw: Any) -> dict[str, Any]:
-    arguments: dict[str, Any] = or_integers(binary())(draw)
-    is_whole = arguments["input"].dtype.kind == "i"
+    arguments: dict[str, Any] = or_numbers(or_integers(binary()))(draw)
+    is_whole = any(np.asarray(x).dtype.kind == "i" for x in arguments.values())
     return dict(arguments, alpha=draw.choice([1, 2 if is_whole else 2.5, -1]))
 
 
@@ -231,7 +232,7 @@ def mul(input: Array, other: Array) -> Array:
 
 
 mul.gradients(input=lambda g, other: g * other, other=lambda g, input: g * input)
-mul.samples(or_integers(binary()))
+mul.samples(or_numbers(or_integers(binary())))
 mul.reference(np.vectorize(lambda input, other: input * other))
 multiply = mul
 
@@ -249,7 +250,7 @@ def true_divide(input: Array, other: Array) -> Array:
 
 
 true_divide.gradients(input=lambda g, other: g / other, other=lambda g, input, other: -g * (input / other / other))
-true_divide.samples(binary(second=(0.5, 2.0)))
+true_divide.samples(or_numbers(binary(second=(0.5, 2.0))))
 true_divide.reference(np.vectorize(lambda input, other: input / other))
 
 
