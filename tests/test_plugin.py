@@ -48,7 +48,10 @@ def an_op(name="doubly", gradient=RIGHT):
 def run(pytester):
     """A run of pytest in this process, whose ops and profile are gone afterwards."""
     before = set(registry)
-    yield lambda *arguments: pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+    # Inside of a test the plugin and the package are imported already, which pytest mentions where it reads their
+    # files' list from an installation.
+    imported = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+    yield lambda *arguments: pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments, *imported)
     for name in set(registry) - before:
         del declarations._registry[name]
     hypothesis.core.global_force_seed = None

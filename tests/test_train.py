@@ -298,7 +298,13 @@ def test_ctrl_c_saves_what_was_trained(digits, tmp_path):
     output = tmp_path / "run"
     command = [sys.executable, "-m", "tinygrad_cnn", "train", "--data", str(digits), "--epochs", "100000"]
     command += ["--output", str(output)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores it
+    )
     deadline = time.monotonic() + 60
     metrics = output / "metrics.csv"
     while not (metrics.exists() and metrics.read_text().count("\n") >= 3) and time.monotonic() < deadline:
