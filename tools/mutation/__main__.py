@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=300, help="mutants in the code of ops and kernels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--examples", type=int, default=20, help="that the kit draws")
+    parser.add_argument("--examples", type=int, default=30, help="that the kit draws")
     parser.add_argument("--revision", default="HEAD", help="the commit to mutate")
     parser.add_argument("--only", default="", help="files whose path contains this")
     parser.add_argument("--no-tests", action="store_true", help="the kit alone")
@@ -85,6 +85,12 @@ class Run:
         archive = subprocess.run(["git", "archive", options.revision], cwd=ROOT, check=True, stdout=subprocess.PIPE)
         with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as files:
             files.extractall(folder, filter="data")
+        state = hashlib.sha256()
+        for file in sorted(folder.glob("t*/**/*.py")):
+            if "mutation" not in file.parts:
+                state.update(file.read_bytes())
+        self.state = state.hexdigest()[:12]  # of the package and its tests
+        CACHE.mkdir(parents=True, exist_ok=True)
         self.sources: dict[str, str] = {}
         self.population = self.places = 0
 
@@ -103,16 +109,12 @@ class Run:
 
     def _traced(self, function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         """A trace, made in a child process, as this one never imports the package; the last ones are kept."""
-        state = hashlib.sha256(repr((function.__name__, arguments[1:])).encode())
-        for file in sorted(self.folder.glob("t*/**/*.py")):
-            if "mutation" not in file.parts:
-                state.update(file.read_bytes())
-        kept = CACHE / f"{function.__name__}-{state.hexdigest()[:16]}.json"
+        asked = hashlib.sha256(repr(arguments[1:]).encode()).hexdigest()[:4]
+        kept = CACHE / f"{function.__name__}-{self.state}-{asked}.json"
         if not kept.exists():
             (trace,) = run_all([Task(function, arguments, self.folder, 3600)], 1)
             if isinstance(trace, str):
                 raise SystemExit(f"{function.__name__} {trace}")
-            CACHE.mkdir(parents=True, exist_ok=True)
             kept.write_text(json.dumps(trace), "utf-8")
         return dict(json.loads(kept.read_text("utf-8")))
 
@@ -132,8 +134,9 @@ class Run:
         chosen = sorted((min(group, key=self._rank) for group in places.values()), key=self._rank)
         sample: list[Outcome] = []
         for mutant in chosen:
-            if not self._is_test(mutant):
-                sample.append(Outcome(mutant, self._is_op(mutant)))
+            by_tests_alone = self._is_test(mutant)
+            if "/ops/" not in mutant.path or not by_tests_alone:
+                sample.append(Outcome(mutant, self._is_op(mutant) and not by_tests_alone))
                 if sum(o.is_op for o in sample) == self.options.sample:
                     break
         return sample
@@ -142,20 +145,30 @@ class Run:
         """A random place in line that depends on the mutant alone: a change elsewhere leaves the rest of a sample."""
         return hashlib.sha256(f"{self.options.seed} {mutant.key}".encode()).hexdigest()
 
-    def _lines(self, mutant: Mutant) -> Iterator[Sequence[str]]:
-        executed = self.trace["lines"].get(mutant.path, {})
-        return (executed.get(str(n), ()) for n in range(mutant.first, mutant.last + 1))
+    def _executing(self, path: str, lines: Iterable[int]) -> set[str]:
+        """The ops whose kit executes any of these lines, samples and references apart."""
+        executed = self.trace["lines"].get(path, {})
+        return {name for n in lines for name in executed.get(str(n), ())} - {"test", "import", "", *self.left_out}
 
     def _ops(self, mutant: Mutant) -> list[str]:
-        """The ops that execute a mutant's lines: those of its own file first, the quickest first."""
-        names = {name for contexts in self._lines(mutant) for name in contexts} - {"test", "import", "", *self.left_out}
+        """The ops to try a mutant with: those that execute its lines, of its own file first, the quickest first.
+
+        Where no op was seen to, as a trace has few draws: those that execute its function, or else its file.
+        """
         own = {name for name, places in self.trace["declared"].items() if any(p == mutant.path for p, _ in places)}
+        names = self._executing(mutant.path, range(mutant.first, mutant.last + 1))
         if mutant.at_import:
             names |= own - set(self.left_out)
+        names = names or self._executing(mutant.path, self._scope(mutant))
+        if not names and "/kernels/" in mutant.path:
+            names = self._executing(mutant.path, range(1, 1 + len(self.sources[mutant.path].splitlines())))
         return sorted(names, key=lambda name: (name not in own, name not in mutant.old, self.trace["seconds"][name]))
 
     def _is_test(self, mutant: Mutant) -> bool:
-        """Whether only samples and references execute the function that it lies in."""
+        """Whether only samples and references execute the function that it lies in.
+
+        In ``ops/`` that is a part of the test; in ``kernels/`` a function that the layers call, and the kit doesn't.
+        """
         executed = self.trace["lines"].get(mutant.path, {})
         if mutant.at_import:
             return False
@@ -177,9 +190,7 @@ class Run:
         if mutant.at_import or not mutant.scope:
             return bool(own)
         body = self._scope(mutant)
-        executed = self.trace["lines"].get(mutant.path, {})
-        reached = {name for n in body for name in executed.get(str(n), ())} - {"test", "import", ""}
-        return bool(reached) or any(line in body for line in own)
+        return bool(self._executing(mutant.path, body)) or any(line in body for line in own)
 
     def _tests(self, mutant: Mutant) -> list[str]:
         lines = self.tests.get(mutant.path, {})
@@ -199,17 +210,22 @@ class Run:
         return sample
 
     def _try(self, outcomes: list[Outcome], field: str, task: Callable[[Outcome], Task | None]) -> None:
+        """Fill a field of the outcomes. What a run that was interrupted has found out already is taken from its log."""
+        log = CACHE / f"{field}-{self.state}-{self.options.examples}-{self.options.seed}.jsonl"
+        known = dict(json.loads(line) for line in log.read_text("utf-8").splitlines()) if log.exists() else {}
         tasks = [(o, t) for o in outcomes if (t := task(o)) is not None]
-        for number, (outcome, result) in enumerate(
-            zip((o for o, _ in tasks), run_all([t for _, t in tasks], self.options.jobs), strict=True), 1
-        ):
-            setattr(outcome, field, result)
-            mutant, end = outcome.mutant, "\n" if not sys.stderr.isatty() else "\r"
-            print(
-                f"{field} {number}/{len(tasks)} {mutant.path}:{mutant.first} {result or 'SURVIVED'}",
-                file=sys.stderr,
-                end=end,
-            )
+        new = [(o, t) for o, t in tasks if o.mutant.key not in known]
+        with log.open("a", encoding="utf-8") as file:
+            for number, (outcome, result) in enumerate(
+                zip((o for o, _ in new), run_all([t for _, t in new], self.options.jobs), strict=True), 1
+            ):
+                mutant = outcome.mutant
+                known[mutant.key] = result
+                print(json.dumps([mutant.key, result]), file=file, flush=True)
+                told = result or f"SURVIVED\n- {mutant.old}\n+ {mutant.new}"
+                print(f"{field} {number}/{len(new)} {mutant.path}:{mutant.first} {told}", file=sys.stderr)
+        for outcome, _ in tasks:
+            setattr(outcome, field, known[outcome.mutant.key])
 
     def _kit_task(self, outcome: Outcome) -> Task | None:
         mutant = outcome.mutant

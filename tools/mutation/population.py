@@ -14,7 +14,8 @@ from mutmut.mutation.mutators import mutation_operators
 
 TEST_PARTS = {"samples", "reference", "refuses", "exempt"}  # an op's declarations that are the kit's, not the op's
 LABELS = {"__name__", "__qualname__", "__doc__", "__module__", "__all__"}
-PRINTED = {"grad_name"}  # keywords of declarations: what is printed
+PRINTED = {"grad_name", "strict"}  # keywords: what is printed, and what asserts that lengths are equal
+NAMING = {"inplace_method", "op_method", "return_type", "tensor_method"}  # functions that give a name to something
 NAMES = {"name", "method", "inplace", "reflected"}  # keywords of declarations: how an op is called
 CERTAIN = {"len", "isinstance"}  # mutmut leaves calls of these alone: without an argument they always fail
 
@@ -98,8 +99,11 @@ class _Finder:
         if isinstance(node, cst.SimpleStatementLine | cst.BaseCompoundStatement):
             lines = self.syntactic[node]
             place = replace(place, first=lines.start.line, last=lines.end.line, indent=lines.start.column)
-        if isinstance(node, cst.Arg) and node.keyword is not None and node.keyword.value in NAMES:
-            place = replace(place, is_name=place.at_import)
+        match node:
+            case cst.Arg(keyword=cst.Name(value=name)) if name in NAMES:
+                place = replace(place, is_name=place.at_import)
+            case cst.Call(func=cst.Name(value=name)) | cst.Decorator(decorator=cst.Name(value=name)) if name in NAMING:
+                place = replace(place, is_name=place.at_import)
         yield from self.here(node, place)
         inside = place
         if isinstance(node, cst.FunctionDef):
@@ -172,8 +176,8 @@ def _is_left_out(node: cst.CSTNode, place: _Place) -> bool:
             return True
         case cst.Expr(value=cst.SimpleString()):
             return True
-        case cst.SimpleString() if _is_own_name(node, place):
-            return True
+        case cst.SimpleString() if _is_own_name(node, place) or " " in str(node.evaluated_value):
+            return True  # the latter is a text
         case cst.Call(func=cst.Name(value=name)) if name in CERTAIN or name in {"TypeVar", "cast"}:
             return True
         case cst.Call(func=cst.Attribute(attr=cst.Name(value=name))) if name in TEST_PARTS or name == "warn":

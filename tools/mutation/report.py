@@ -119,7 +119,7 @@ def _entry(outcome: Outcome, verdicts: dict[str, dict[str, str]]) -> str:
     reason = verdicts.get(mutant.key, {}).get("reason", "")
     notes = [reason] if reason else []
     if outcome.is_op and not outcome.ops:
-        notes.append("No op's samples execute this.")
+        notes.append("No op's samples execute its function.")
     if outcome.tests:
         notes.append(f"Killed by `{outcome.tests}`.")
     title = f"`{mutant.path.removeprefix('tinygrad_cnn/')}:{mutant.first}`" + (
