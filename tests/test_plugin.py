@@ -146,7 +146,8 @@ def test_a_failure_explains_itself(run, pytester):
     text = result.stdout.str()
     assert "Traceback" not in text
     assert not [internal for internal in ("hypothesis/", "Falsifying", "Failing test case") if internal in text]
-    assert len(result.outlines) < 40
+    # The summary is left out: where CI is set, pytest repeats the whole message there.
+    assert len(text[: text.index("short test summary")].splitlines()) < 30
     again = re.search(r"case again, to paste:\n((?:    .*\n)+)", text).group(1)
     code = "\n".join(line.strip() for line in again.splitlines())
     ran = subprocess.run([sys.executable, "-c", code], cwd=pytester.path, capture_output=True, text=True)
