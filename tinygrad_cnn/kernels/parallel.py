@@ -22,6 +22,7 @@ import numpy as np
 
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError
 
+Array = np.ndarray
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -112,12 +113,22 @@ def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 class _Worker:
-    """A thread that runs one task at a time. It holds nothing between two of them."""
+    """A thread that runs one task at a time. It holds nothing between two of them.
+
+    A sleeping core takes 50 to 100 microseconds to wake; another core's byte is seen to change in a tenth of one. So
+    both sides watch a byte, for a millisecond, before they sleep. Neither sets one while it holds the interpreter: the
+    other would only wait for that, asleep. NumPy does both without it: ``logical_or.reduce`` over a byte repeated
+    without end reads it until it is set, and of two rows it writes the first result before it reads the second.
+    """
 
     def __init__(self) -> None:
-        self.go, self.done = threading.Lock(), threading.Lock()
-        self.go.acquire()
-        self.done.acquire()
+        self.bytes = np.array([True, False, False, False, False])  # ``go`` and ``done``, each with neighbours
+        self.done_then_watch_go = _repeated(self.bytes[:2], _WATCH), self.bytes[2:4]
+        self.go_then_pause = _repeated(np.array([True, False]), _PAUSE), self.bytes[1::3]
+        self.watch_done = _repeated(self.bytes[2:3], _WATCH)[0]
+        self.awake, self.caller_awake = threading.Event(), threading.Event()
+        self.awake.set()
+        self.caller_awake.set()
         self.task: Callable[[Any], Any] | None = None
         self.item: Any = None
         self.result: Any = None
@@ -127,8 +138,17 @@ class _Worker:
     def start(self, task: Callable[[Any], Any], item: Any) -> _Worker:
         self.task, self.item = task, item
         self.result = self.error = None  # nobody took them if the caller's own share failed as well
-        self.go.release()
+        self.bytes[_DONE] = False
+        _watch(self.go_then_pause[0], 1, None, self.go_then_pause[1])
+        if not self.awake.is_set():
+            self.awake.set()
         return self
+
+    def wait(self) -> None:
+        while not _watch(self.watch_done):
+            self.caller_awake.clear()
+            if not self.bytes[_DONE]:
+                self.caller_awake.wait()
 
     def take_result(self) -> Any:
         result, error = self.result, self.error
@@ -140,14 +160,36 @@ class _Worker:
     def _serve(self) -> None:
         with np.errstate(all="ignore"):  # inf and nan are values, as in the thread that called
             while True:
-                self.go.acquire()
+                self._sleep_until_go()
                 try:
                     assert self.task is not None
                     self.result = self.task(self.item)
                 except BaseException as error:
                     self.error = error
                 self.task = self.item = None
-                self.done.release()
+                if not self.caller_awake.is_set():
+                    self.bytes[_DONE] = True
+                    self.caller_awake.set()
+                _watch(self.done_then_watch_go[0], 1, None, self.done_then_watch_go[1])
+
+    def _sleep_until_go(self) -> None:
+        while not self.bytes[_GO]:
+            self.caller_awake.set()
+            self.awake.clear()
+            if not self.bytes[_GO]:
+                self.awake.wait()
+        self.bytes[_GO] = False
+
+
+def _repeated(x: Array, times: int) -> Array:
+    """Each element of ``x`` as a row of ``times`` elements, which are all the same byte of memory."""
+    return np.broadcast_to(x[:, None], (len(x), times))
+
+
+_GO, _DONE = 1, 2  # places of a worker's bytes
+_WATCH = 1 << 21  # how often a thread reads a byte before it sleeps: about a millisecond
+_PAUSE = 20_000  # how often one that has told something reads another byte: about ten microseconds
+_watch = np.logical_or.reduce
 
 
 def _wait_for(workers: Iterable[_Worker]) -> None:
@@ -156,7 +198,7 @@ def _wait_for(workers: Iterable[_Worker]) -> None:
     for worker in workers:
         while True:
             try:
-                worker.done.acquire()
+                worker.wait()
                 break
             except KeyboardInterrupt as error:
                 interrupt = error
