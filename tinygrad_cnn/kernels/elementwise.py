@@ -15,7 +15,7 @@ import numpy as np
 from tinygrad_cnn.kernels.parallel import run, shares
 
 Array = np.ndarray
-PART = 1 << 18  # elements worked on at a time; in fewer, the calls cost more than the cache saves
+PART = 1 << 20  # elements worked on at a time; in fewer, the calls cost more than the cache saves
 _LEAST = 1 << 16  # smaller arrays are worked on whole
 BITS: dict[int, Any] = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}  # integers by their size
 

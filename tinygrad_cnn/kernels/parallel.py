@@ -26,7 +26,7 @@ Array = np.ndarray
 T = TypeVar("T")
 R = TypeVar("R")
 
-LEAST_SHARE = 1 << 18  # bytes to go through (or sixteen times as many multiplications) that pay for waking a thread
+LEAST_SHARE = 1 << 20  # bytes to go through (or sixteen times as many multiplications) that pay for waking a thread
 _threads: int | None = None
 
 
@@ -122,10 +122,11 @@ class _Worker:
     """
 
     def __init__(self) -> None:
-        self.bytes = np.array([True, False, False, False, False])  # ``go`` and ``done``, each with neighbours
-        self.done_then_watch_go = _repeated(self.bytes[:2], _WATCH), self.bytes[2:4]
-        self.go_then_pause = _repeated(np.array([True, False]), _PAUSE), self.bytes[1::3]
-        self.watch_done = _repeated(self.bytes[2:3], _WATCH)[0]
+        self.bytes = np.ones(_PAUSE, bool)
+        self.results = np.zeros(_PAUSE, bool)
+        self.bytes[_GO] = False
+        self.done_then_watch_go = _repeated(self.bytes, _WATCH), self.results
+        self.watch_done = _repeated(self.results[:1], _WATCH)[0]
         self.awake, self.caller_awake = threading.Event(), threading.Event()
         self.awake.set()
         self.caller_awake.set()
@@ -138,8 +139,8 @@ class _Worker:
     def start(self, task: Callable[[Any], Any], item: Any) -> _Worker:
         self.task, self.item = task, item
         self.result = self.error = None  # nobody took them if the caller's own share failed as well
-        self.bytes[_DONE] = False
-        _watch(self.go_then_pause[0], 1, None, self.go_then_pause[1])
+        self.results[0] = False
+        self.bytes[_GO] = True
         if not self.awake.is_set():
             self.awake.set()
         return self
@@ -147,7 +148,7 @@ class _Worker:
     def wait(self) -> None:
         while not _watch(self.watch_done):
             self.caller_awake.clear()
-            if not self.bytes[_DONE]:
+            if not self.results[0]:
                 self.caller_awake.wait()
 
     def take_result(self) -> Any:
@@ -168,7 +169,7 @@ class _Worker:
                     self.error = error
                 self.task = self.item = None
                 if not self.caller_awake.is_set():
-                    self.bytes[_DONE] = True
+                    self.results[0] = True
                     self.caller_awake.set()
                 _watch(self.done_then_watch_go[0], 1, None, self.done_then_watch_go[1])
 
@@ -186,9 +187,9 @@ def _repeated(x: Array, times: int) -> Array:
     return np.broadcast_to(x[:, None], (len(x), times))
 
 
-_GO, _DONE = 1, 2  # places of a worker's bytes
+_GO = 1
 _WATCH = 1 << 21  # how often a thread reads a byte before it sleeps: about a millisecond
-_PAUSE = 20_000  # how often one that has told something reads another byte: about ten microseconds
+_PAUSE = 500  # how often one that has told something reads another byte: about ten microseconds
 _watch = np.logical_or.reduce
 
 

@@ -18,7 +18,7 @@ from tinygrad_cnn.kernels.parallel import regions, run, shares
 from tinygrad_cnn.kernels.pixels import Array, Layout, Pair, Windows, canvas_of, columns_of, layout_of, pixels_of
 from tinygrad_cnn.kernels.workspace import workspace
 
-_CHUNK = 1 << 21  # bytes of images that are pooled at once: with the scratch, they stay in the cache
+_CHUNK = 1 << 23  # bytes of images that are pooled at once: with the scratch, they stay in the cache
 
 
 def pooled_side(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:

@@ -18,7 +18,7 @@ from tinygrad_cnn.kernels.parallel import run, shares
 T = TypeVar("T")
 
 WIDTH = 8192  # elements of a joined row: with fewer, NumPy takes up to twice as long to repeat a row of factors
-BLOCK = 1 << 20  # bytes of input worked on at a time, so that the second pass over them finds them in the cache
+BLOCK = 1 << 21  # bytes of input worked on at a time, so that the second pass over them finds them in the cache
 
 
 def rows_of(images: np.ndarray) -> np.ndarray:
