@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.kernels import elementwise
+from tinygrad_cnn.kernels import elementwise, parallel
 
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "plain": lambda x: x,
@@ -25,6 +25,12 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     tg.set_num_threads(request.param)
     yield request.param
     tg.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(elementwise, "PART", 1 << 18)
+    monkeypatch.setattr(parallel, "LEAST_SHARE", 1 << 18)
 
 
 def _images(layout: str, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:

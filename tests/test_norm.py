@@ -116,7 +116,7 @@ def test_column_sums(threads, shape):
 
 
 def test_large_inputs_take_several_blocks():
-    x = np.random.default_rng(0).normal(size=(40, 4, 32, 32))
+    x = np.random.default_rng(0).normal(size=(90, 4, 32, 32))
     flat = rows.rows_of(x)
     assert len(list(rows.blocks(flat, slice(0, len(flat)), 1))) > 1
     leaf = tg.tensor(x, requires_grad=True)

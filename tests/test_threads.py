@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,38 @@ def train(seed=0, steps=3):
         loss.backward()
         optimizer.step()
     return [loss.detach().numpy(), *(p.detach().numpy() for p in model.parameters())]
+
+
+@pytest.mark.parametrize("times", [1, 1 << 10, parallel._TIMES])
+def test_shares_reach_workers_that_watch_or_sleep(monkeypatch, times):
+    """With few readings, both sides fall asleep, or are about to, at every hand-over."""
+    monkeypatch.setattr(parallel, "_TIMES", times)
+    monkeypatch.setattr(parallel, "_workers", [])
+    work = np.ones(20_000)
+    done = []
+
+    def task(item):
+        number, share = item
+        pause = rng.random()
+        if pause < 0.01:
+            time.sleep(0.003)
+        for _ in range(int(10 * pause)):
+            work.sum()
+        done.append(item)
+        return number, share
+
+    rng, before = np.random.default_rng(0), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns wherever they can
+    try:
+        for number in range(1000):
+            if number % 100 == 0:
+                time.sleep(0.005)
+            items = [(number, share) for share in range(1 + number % 4)]
+            assert parallel.run(task, items) == items
+            assert sorted(done) == items
+            done.clear()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_a_run_repeats_bit_for_bit(monkeypatch):

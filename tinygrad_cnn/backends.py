@@ -82,6 +82,9 @@ def explain(
         return f"winograd: {fraction:.2f} of a plain product's operations, below {rule().winograd_below}"
     if way == "depthwise":
         return f"depthwise: {kernel[0] * kernel[1]} multiplications a result, no product"
+    if way == "few windows":
+        rows, run = n * out[0] * out[1], kernel[0] * kernel[1] * c
+        return f"few windows: a product of the filters ({f}, {run}) and columns ({run}, {rows}), no copy of the filters"
     joined = choice.widening(geometry, c, f)
     wide = geometry.joined(joined)
     rows, run = n * out[0] * out[1] // joined, wide.kernel[0] * wide.kernel[1] * c

@@ -44,13 +44,15 @@ def use(new: Rule) -> None:
 
 
 def convolution(geometry: Geometry, n: int, c: int, f: int, dtype: np.dtype) -> str:
-    """``winograd``, ``depthwise`` or ``columns``, for n images of c channels and f filters a group."""
+    """``winograd``, ``depthwise``, ``few windows`` or ``columns``, for n images of c channels and f filters a group."""
     if geometry.groups > 1 and c == 1:
         return "depthwise"
     plain = geometry.kernel == (3, 3) and geometry.stride == geometry.dilation == (1, 1) and geometry.groups == 1
-    if plain and dtype == np.float32 and _rule.winograd:
-        return "winograd" if winograd_operations(geometry, n, c, f) < _rule.winograd_below else "columns"
-    return "columns"
+    may = plain and dtype == np.float32 and _rule.winograd
+    if may and winograd_operations(geometry, n, c, f) < _rule.winograd_below:
+        return "winograd"
+    few = geometry.groups == 1 and geometry.kernel != (1, 1) and n * math.prod(geometry.out) < f
+    return "few windows" if few else "columns"
 
 
 @functools.lru_cache(maxsize=1024)

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.kernels import choice, depthwise, winograd
-from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, uncover
+from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, copy_runs, cover, uncover
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
+from tinygrad_cnn.kernels.product import matmul
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 from tinygrad_cnn.kernels.workspace import workspace
 
@@ -105,6 +106,9 @@ def correlate(
     if way == "winograd":
         with one_blas_thread():
             kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
+    elif way == "few windows" and not turned:
+        multiply_filters(x, w, bias, geometry, out)
+        return
     else:
         if turned:
             w = w.reshape(groups, c, f, kh, kw)[..., ::-1, ::-1].swapaxes(1, 2).reshape(groups * f, c, kh, kw)
@@ -260,6 +264,18 @@ def multiply(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geomet
         np.matmul(columns, filters, out=by_group(block, geometry.groups))
         if bias is not None:
             block += bias
+
+
+def multiply_filters(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray
+) -> None:
+    """What ``multiply`` does, for filters larger than all columns together: they stay as they lie in memory."""
+    f = len(w)
+    windows = geometry.windows(cover(x, (2, 3), geometry), (2, 3)).transpose(1, 4, 5, 0, 2, 3)
+    columns = workspace("columns", windows.shape, x.dtype)
+    copy_runs(columns, windows)
+    product = matmul(w.reshape(f, -1), columns.reshape(w[0].size, -1)).T
+    np.copyto(out.reshape(-1, f), product if bias is None else product + bias)
 
 
 def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:

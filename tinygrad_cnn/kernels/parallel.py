@@ -2,7 +2,7 @@
 
 NumPy lets go of the interpreter while it copies, computes or multiplies, so two Python threads are two cores, as long
 as each makes few, long calls into memory that was allocated before. The thread that calls takes the first share
-itself, and waking a worker costs about ten microseconds; a pool of ``concurrent.futures`` costs five times that.
+itself, and handing one to a worker costs 20 to 50 microseconds, while ``concurrent.futures`` takes some hundred.
 
 BLAS libraries have threads of their own. They don't help narrow products, and they wait busily for the next one, on
 the very cores that the other kernels need; so products run in ``one_blas_thread``, and are split over our threads.
@@ -22,7 +22,6 @@ import numpy as np
 
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError
 
-Array = np.ndarray
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -115,18 +114,22 @@ def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
 class _Worker:
     """A thread that runs one task at a time. It holds nothing between two of them.
 
-    A sleeping core takes 50 to 100 microseconds to wake; another core's byte is seen to change in a tenth of one. So
-    both sides watch a byte, for a millisecond, before they sleep. Neither sets one while it holds the interpreter: the
-    other would only wait for that, asleep. NumPy does both without it: ``logical_or.reduce`` over a byte repeated
-    without end reads it until it is set, and of two rows it writes the first result before it reads the second.
+    A core that sleeps takes 50 to 300 microseconds to wake; a byte that another core changes is seen in a tenth of one.
+    So both sides watch a byte for some milliseconds before they sleep, and let others have the interpreter meanwhile:
+    ``logical_or.reduce`` over a byte that is repeated reads it until it is set, in NumPy's own loop. Of several rows
+    it writes each result before it reads the next, so that a worker can say that it is done and watch for its next
+    task without asking for the interpreter in between, which its caller now needs. For the same reason it lets some
+    microseconds pass before it begins: the caller is then in the first operation of its own share.
     """
 
     def __init__(self) -> None:
-        self.bytes = np.ones(_PAUSE, bool)
-        self.results = np.zeros(_PAUSE, bool)
-        self.bytes[_GO] = False
-        self.done_then_watch_go = _repeated(self.bytes, _WATCH), self.results
-        self.watch_done = _repeated(self.results[:1], _WATCH)[0]
+        self.watched = np.ones(_ROWS, bool)
+        self.go = self.watched[1:2]
+        self.go[0] = False
+        self.seen = np.zeros(_ROWS, bool)
+        self.done = self.seen[:1]
+        self.rows = np.broadcast_to(self.watched[:, None], (_ROWS, _TIMES))
+        self.done_repeated = np.broadcast_to(self.done, _TIMES)
         self.awake, self.caller_awake = threading.Event(), threading.Event()
         self.awake.set()
         self.caller_awake.set()
@@ -139,16 +142,16 @@ class _Worker:
     def start(self, task: Callable[[Any], Any], item: Any) -> _Worker:
         self.task, self.item = task, item
         self.result = self.error = None  # nobody took them if the caller's own share failed as well
-        self.results[0] = False
-        self.bytes[_GO] = True
+        self.done[0] = False
+        self.go[0] = True
         if not self.awake.is_set():
             self.awake.set()
         return self
 
     def wait(self) -> None:
-        while not _watch(self.watch_done):
+        while not _watch(self.done_repeated):
             self.caller_awake.clear()
-            if not self.results[0]:
+            if not self.done[0]:
                 self.caller_awake.wait()
 
     def take_result(self) -> Any:
@@ -168,28 +171,23 @@ class _Worker:
                 except BaseException as error:
                     self.error = error
                 self.task = self.item = None
-                if not self.caller_awake.is_set():
-                    self.results[0] = True
+                if self.caller_awake.is_set():
+                    _watch(self.rows, axis=1, out=self.seen)
+                else:
+                    self.done[0] = True
                     self.caller_awake.set()
-                _watch(self.done_then_watch_go[0], 1, None, self.done_then_watch_go[1])
 
     def _sleep_until_go(self) -> None:
-        while not self.bytes[_GO]:
+        while not self.go[0]:
             self.caller_awake.set()
             self.awake.clear()
-            if not self.bytes[_GO]:
+            if not self.go[0]:
                 self.awake.wait()
-        self.bytes[_GO] = False
+        self.go[0] = False
 
 
-def _repeated(x: Array, times: int) -> Array:
-    """Each element of ``x`` as a row of ``times`` elements, which are all the same byte of memory."""
-    return np.broadcast_to(x[:, None], (len(x), times))
-
-
-_GO = 1
-_WATCH = 1 << 21  # how often a thread reads a byte before it sleeps: about a millisecond
-_PAUSE = 500  # how often one that has told something reads another byte: about ten microseconds
+_TIMES = 1 << 22  # how often a byte is read before its thread sleeps: about two milliseconds
+_ROWS = 400  # a worker's: it is done; it watches for its next task; and the rest, which take about 20 microseconds
 _watch = np.logical_or.reduce
 
 
