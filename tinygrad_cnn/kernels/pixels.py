@@ -120,7 +120,7 @@ def canvas_of(images: Array, values: int, windows: Windows, value: Any) -> Array
         return images
     (height, width), (top, left) = windows.canvas, windows.padding
     bottom, right = top + windows.size[0], (left + windows.size[1]) * values
-    canvas = workspace("pool_canvas", (len(images), height, width * values), images.dtype)
+    canvas = workspace("canvas", (len(images), height, width * values), images.dtype)
     canvas[:, :top] = canvas[:, bottom:] = value
     canvas[:, :, : left * values] = canvas[:, :, right:] = value
     canvas[:, top:bottom, left * values : right] = images
@@ -130,6 +130,6 @@ def canvas_of(images: Array, values: int, windows: Windows, value: Any) -> Array
 def columns_of(rows: Array, values: int, windows: Windows, left: int, out: Array | None = None) -> Array:
     """Of the rows of a canvas the pixels in column ``left`` of each window, contiguous: in scratch, or in ``out``."""
     if out is None:
-        out = workspace("pool_columns", (*rows.shape[:2], windows.out[1] * values), rows.dtype)
+        out = workspace("columns", (*rows.shape[:2], windows.out[1] * values), rows.dtype)
     np.copyto(pixels_of(out, values), pixels_of(rows, values)[:, :, windows.every(1, left)])
     return out

@@ -56,7 +56,7 @@ def _blocks(region: tuple[slice, slice], row_bytes: int) -> Iterator[tuple[slice
 def _fold(ufunc: Any, canvas: Array, values: int, windows: Windows, out: Array) -> None:
     """Fill ``out`` with the sum, or the maximum, of each window: along the columns first, whose runs are longest."""
     first, *others = (canvas[:, windows.every(0, i * windows.dilation[0])] for i in range(windows.kernel[0]))
-    rows = workspace("pool_rows", first.shape, first.dtype) if others else first
+    rows = workspace("rows", first.shape, first.dtype) if others else first
     for position, other in enumerate(others):
         ufunc(rows if position else first, other, out=rows)
     columns_of(rows, values, windows, 0, out)
@@ -99,8 +99,8 @@ def max_pool2d(
 
 def _locate(canvas: Array, values: int, windows: Windows, best: Array, position: Array) -> None:
     """Fill ``best`` with each window's largest element, ``position`` with the number of the first that is as large."""
-    larger = workspace("pool_larger", best.shape, bool)
-    number = workspace("pool_number", best.shape, position.dtype)
+    larger = workspace("mask", best.shape, bool)
+    number = workspace("number", best.shape, position.dtype)
     position[...] = 0
     for k, (top, left) in enumerate(windows.places):
         rows = canvas[:, windows.every(0, top)]
@@ -182,7 +182,7 @@ def put_in_windows(
 
     def masked(images: slice, k: int) -> Array:
         shape = where[images].shape
-        mask, out = workspace("pool_mask", shape, np.int8), workspace("pool_masked", shape, g.dtype)
+        mask, out = workspace("mask", shape, np.int8), workspace("values", shape, g.dtype)
         np.equal(where[images], k, out=mask.view(bool))
         np.negative(mask, out=mask)  # all bits set, or none
         np.bitwise_and(upstream[images].view(integer), mask, out=out.view(integer))
@@ -201,7 +201,7 @@ def _scatter(term: Callable[[slice, int], Array], upstream: Array, layout: Layou
     def work(share: slice) -> None:
         for images, _ in _blocks((share, slice(0, 1)), windows.out[0] * windows.row_bytes(result)):
             shape = images.stop - images.start, height, width * values
-            canvas = result[images] if windows.canvas == size else workspace("pool_canvas", shape, g.dtype)
+            canvas = result[images] if windows.canvas == size else workspace("canvas", shape, g.dtype)
             if not windows.tile:
                 canvas[...] = 0
             for k, (i, j) in enumerate(windows.places):
@@ -295,7 +295,7 @@ def avg_pool2d_input_grad(
     wide = _spread(divisor, layout.values, slice(None))
 
     def divided(images: slice, k: int) -> Array:
-        out = workspace("pool_divided", upstream[images].shape, g.dtype)
+        out = workspace("values", upstream[images].shape, g.dtype)
         if k == 0:
             np.copyto(out, upstream[images])
             _divide(out, wide)

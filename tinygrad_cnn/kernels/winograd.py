@@ -94,8 +94,9 @@ def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: 
     tiles = _tiles(geometry)
     upstream = Geometry((4, 4), (4, 4), (0, 0), (1, 1), tiles.out, 1)
     pixels = x.transpose(0, 2, 3, 1)
-    product = workspace("product", total.shape, x.dtype)
     widest = max(total.shape[1:])
+    step = max(1, BLOCK_BYTES // total[0].nbytes)  # places multiplied at a time, so that no thread holds them all twice
+    product = workspace("product", (min(step, 36), *total.shape[1:]), x.dtype)
     for images, bands in blocks(len(x), tiles.out[0], tiles.out[1] * 36 * widest * x.itemsize, BLOCK_BYTES):
         windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
         for rows in bands:
@@ -104,7 +105,10 @@ def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: 
             patches = upstream._replace(out=(rows.stop - rows.start, tiles.out[1]))
             patches_of_g = patches.windows(cover(results, (1, 2), patches), (1, 2))
             sums = _transformed(_RESULTS.T, patches_of_g, "sums")
-            total += np.matmul(sums.transpose(0, 2, 1), values, out=product)
+            for first in range(0, 36, step):
+                places = slice(first, min(first + step, 36))
+                part = product[: places.stop - first]
+                total[places] += np.matmul(sums[places].transpose(0, 2, 1), values[places], out=part)
 
 
 def filter_gradients(total: np.ndarray) -> np.ndarray:
