@@ -30,6 +30,8 @@ def total(x: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """
     if x.size < _WORTHWHILE or x.dtype.kind != "f" or x.dtype.itemsize == 2 or not axes:
         return reduce(np.add, x, axes, keepdims)
+    if axes == (0,) and len(x) <= _BLOCK and x.size <= _ALONE and x.flags.c_contiguous and x[0].size >= len(x):
+        return reduce(np.add, x, axes, keepdims)  # few long rows, as of a small batch's gradients
     order = sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis]))
     ordered = x.transpose(order)
     if not ordered.flags.c_contiguous:

@@ -289,7 +289,7 @@ def chain_matmul(*matrices: Tensor) -> Any:
 # --------------------------------------------------------------------------------------------- linear layer
 def rows(x: Any) -> Any:
     """``x`` as a matrix: the dimensions before the last merged into one."""
-    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 @differentiable(grad_name="AddmmBackward0")
