@@ -18,6 +18,7 @@ from tinygrad_cnn.kernels.parallel import regions, run, shares
 from tinygrad_cnn.kernels.pixels import Array, Layout, Pair, Windows, canvas_of, columns_of, layout_of, pixels_of
 from tinygrad_cnn.kernels.workspace import workspace
 
+_FEW = 1 << 14  # elements that are pooled sooner than they are laid out for it
 _CHUNK = 1 << 23  # bytes of images that are pooled at once: with the scratch, they stay in the cache
 
 
@@ -64,6 +65,20 @@ def _fold(ufunc: Any, canvas: Array, values: int, windows: Windows, out: Array) 
         ufunc(out, columns_of(rows, values, windows, j * windows.dilation[1]), out=out)
 
 
+def _fits(x: Array, windows: Windows) -> bool:
+    """Whether the images are so small, and the windows within them, that neither blocks nor copies pay."""
+    return 0 < x.size <= _FEW and windows.canvas == windows.size and 1 < len(windows.places) <= 9
+
+
+def _fold_at_once(ufunc: Any, x: Array, windows: Windows) -> Array:
+    """The sum, or the maximum, of each window."""
+    first, second, *others = (x[..., windows.every(0, i), windows.every(1, j)] for i, j in windows.places)
+    out: Array = ufunc(first, second)
+    for other in others:
+        ufunc(out, other, out=out)
+    return out
+
+
 # ------------------------------------------------------------------------------------------ max pooling
 def max_pool2d(
     x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, locate: bool
@@ -71,6 +86,8 @@ def max_pool2d(
     """The largest element of each window and, if ``locate``, its position in the window (0 is top left)."""
     out = pooled_size(x.shape, kernel, stride, padding, dilation, ceil_mode)
     windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, dilation)
+    if not locate and _fits(x, windows):
+        return _fold_at_once(np.maximum, x, windows), None
     layout = layout_of(x)
     images, values, shape = layout.images(x), layout.values, (*x.shape[:-2], *out)
     best = np.empty((len(images), out[0], out[1] * values), x.dtype)
@@ -257,6 +274,10 @@ def divisors(
 def avg_pool2d(x: Array, divisor: Array | int, out: Pair, kernel: Pair, stride: Pair, padding: Pair) -> Array:
     """The sum of each window divided by ``divisor``."""
     windows = Windows((x.shape[-2], x.shape[-1]), out, kernel, stride, padding, (1, 1))
+    if _fits(x, windows):
+        result = _fold_at_once(np.add, x, windows)
+        _divide(result, divisor)
+        return result
     layout = layout_of(x)
     images, values = layout.images(x), layout.values
     result = np.empty((len(images), out[0], out[1] * values), x.dtype)
