@@ -59,6 +59,8 @@ class Op(Declaration):
     def __init__(self, forward: Callable[..., Any], **settings: Any) -> None:
         super().__init__(forward, **settings)
         self._plans: dict[tuple[bool, ...], Plan] = {}
+        simple = self._positional == len(self.parameters) and not (self.variadic or self.residuals)
+        self._plain = len(self.parameters) if simple and not self._takes_recording else -1
 
     def gradients(self, **formulas: Callable[..., Any]) -> None:
         super().gradients(**formulas)
@@ -66,6 +68,12 @@ class Op(Declaration):
 
     # ------------------------------------------------------------------------------------- calling
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if len(args) == self._plain and type(args[0]) is np.ndarray and not kwargs:  # as in most gradients
+            for arg in args:
+                if isinstance(arg, Tensor):
+                    break
+            else:
+                return self.forward(*args)
         values = self._bind(args, kwargs)
         tensors = self._unwrap(values)
         if tensors is None:
