@@ -59,6 +59,8 @@ def test_every_way_agrees_with_the_definition(images, filters, groups, layout, b
         settings = (stride, padding, dilation, groups)
         expected = by_definition(x, w, *settings)
         np.testing.assert_allclose(conv.conv2d(x, w, None, *settings), expected, atol=1e-12)
+        bias = array(filters[0], seed=3)
+        np.testing.assert_allclose(conv.conv2d(x, w, bias, *settings), expected + bias[:, None, None], atol=1e-12)
         # The adjoints, by their definition: <g, conv(x, w)> = <input_grad(g, w), x> = <weight_grad(g, x), w>.
         g = LAYOUTS[layout](array(*expected.shape, seed=2))
         product = np.sum(g * expected)

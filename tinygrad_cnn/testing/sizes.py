@@ -32,6 +32,7 @@ _LOW = (
     (elementwise, "_LEAST", 2),
     (parallel, "LEAST_SHARE", 1),
     (pool, "_CHUNK", 64),
+    (pool, "_FEW", 0),
     (product, "_ALONE", 0),
     (reduce, "_WORTHWHILE", 2),
     (reduce, "_LONGEST_PRODUCT", 3),

@@ -105,7 +105,8 @@ def run_tests(tests: Sequence[str]) -> str:
 
     watch = Watch()
     try:
-        status = pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", *tests], plugins=[watch])
+        quiet = "ignore::pytest.PytestAssertRewriteWarning"  # modules are imported before the mutant is made
+        status = pytest.main(["-x", "-q", "-n0", "-p", "no:cacheprovider", "-W", quiet, *tests], plugins=[watch])
     except BaseException as error:
         return _told(error)
     return watch.failed or ("" if status == 0 else f"pytest ended with {status!r}")
