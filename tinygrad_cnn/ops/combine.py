@@ -108,7 +108,8 @@ pow.reference(np.vectorize(lambda input, exponent: math.pow(input, exponent)))
 
 @pow.samples
 def _(draw: Any) -> dict[str, Any]:
-    pairs, exponent = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent")), draw.choice([2, None, 3, None, 0, None, -1, 2.5])
+    pairs = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent"))
+    exponent = draw.choice([2, None, 3, None, 0, None, -1, 2.5])
     return or_numbers(pairs, ("input",))(draw) if exponent is None else dict(pairs(draw), exponent=exponent)
 
 
