@@ -68,6 +68,17 @@ def test_every_way_agrees_with_the_definition(images, filters, groups, layout, b
         assert np.isclose(np.sum(conv.conv2d_weight_grad(g, x, filters[2:], *settings) * w), product)
 
 
+@pytest.mark.parametrize("filters", [4, 60])  # fewer than windows, and more
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_channels_the_bias_alone_is_left(filters, dtype):
+    x, w, bias = np.ones((2, 0, 6, 6), dtype), np.ones((filters, 0, 3, 3), dtype), np.arange(filters, dtype=dtype)
+    settings = ((1, 1), (0, 0), (1, 1), 1)
+    out = conv.conv2d(x, w, bias, *settings)
+    np.testing.assert_array_equal(out, np.broadcast_to(bias[:, None, None], (2, filters, 4, 4)))
+    assert conv.conv2d_input_grad(out, w, None, (6, 6), *settings).shape == x.shape
+    assert conv.conv2d_weight_grad(out, x, (3, 3), *settings).shape == w.shape
+
+
 def test_results_are_channels_last_and_their_own():
     x, w = array(2, 3, 8, 8, dtype=np.float32), array(4, 3, 3, 3, dtype=np.float32)
     first = conv.conv2d(x, w, None, (1, 1), (1, 1), (1, 1), 1)

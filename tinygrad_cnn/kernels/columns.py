@@ -83,7 +83,7 @@ def column_blocks(x: np.ndarray, geometry: Geometry) -> Iterator[tuple[slice, sl
                 part = windows[:, :, :, :, :, rows]
                 columns = workspace("columns", part.shape, x.dtype)
                 copy_runs(columns, part)
-                yield images, rows, columns.reshape(groups, k, -1).transpose(0, 2, 1)
+                yield images, rows, columns.reshape(groups, k, count * (rows.stop - rows.start) * ow).transpose(0, 2, 1)
         else:
             canvas = cover(pixels[images], (1, 2), geometry)
             canvas = canvas.reshape(count, *geometry.canvas, groups, c)
@@ -92,7 +92,7 @@ def column_blocks(x: np.ndarray, geometry: Geometry) -> Iterator[tuple[slice, sl
                 part = windows[:, :, rows]
                 columns = workspace("columns", part.shape, x.dtype)
                 copy_runs(columns, part)
-                yield images, rows, columns.reshape(groups, -1, k)
+                yield images, rows, columns.reshape(groups, count * (rows.stop - rows.start) * ow, k)
 
 
 def blocks(n: int, oh: int, row_bytes: int, most: int | None = None) -> Iterator[tuple[slice, list[slice]]]:

@@ -274,7 +274,7 @@ def multiply_filters(
     windows = geometry.windows(cover(x, (2, 3), geometry), (2, 3)).transpose(1, 4, 5, 0, 2, 3)
     columns = workspace("columns", windows.shape, x.dtype)
     copy_runs(columns, windows)
-    product = matmul(w.reshape(f, -1), columns.reshape(w[0].size, -1)).T
+    product = matmul(w.reshape(f, w[0].size), columns.reshape(w[0].size, out.size // f)).T
     np.copyto(out.reshape(-1, f), product if bias is None else product + bias)
 
 

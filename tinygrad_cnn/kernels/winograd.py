@@ -3,7 +3,7 @@
 A tile of 4x4 results comes from a window of 6x6 pixels. Each channel's window d and filter g are transformed to 36
 values, the channels are summed there, and the sums are transformed to 16 results:
 
-    Y = A' [ (B' d B) * (_G g _G') ] A
+    Y = A' [ (B' d B) * (G g G') ] A
 
 A transform of both sides is one product with a Kronecker product, B' d B = kron(B', B') vec(d). So everything here is
 a matrix product: windows (36, T*C), times (36, 36); for each of the 36 places (T, C) times (C, F); times (16, 36).
