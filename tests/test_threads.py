@@ -6,12 +6,13 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import tinygrad_cnn as tg
-from tinygrad_cnn.kernels import conv, parallel
+from tinygrad_cnn.kernels import awake, conv, parallel
 
 nn, F = tg.nn, tg.nn.functional
 
@@ -224,3 +225,50 @@ def test_regions_cover_everything_once():
                 for part, band in parallel.regions(images, rows, cost=1e12, step=4):
                     seen[part, band] += 1
                 assert (seen == 1).all()
+
+
+def test_a_vigil_lasts_as_long_as_the_workers_have_work(monkeypatch):
+    vigil = awake.Vigil(0)
+    monkeypatch.setattr(parallel, "_workers", [])
+    monkeypatch.setattr(parallel, "_vigil", vigil)
+    tg.set_num_threads(parallel._available())
+    assert parallel.run(lambda item: vigil.users, [0, 1])[1] == 1
+    until(lambda: vigil.users == 0)
+    assert vigil.rest[0]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="Linux's threads for idle cores")
+def test_a_vigil_computes_where_nobody_else_does_and_rests_after_it():
+    before = set(threading.enumerate())
+    vigil = awake.Vigil(1)
+    (thread,) = set(threading.enumerate()) - before
+    until(lambda: os.sched_getscheduler(thread.native_id) == os.SCHED_IDLE)
+    with vigil:
+        until(lambda: ticks(thread) > 1)
+    time.sleep(0.1)
+    at_rest = ticks(thread)
+    time.sleep(0.2)
+    assert ticks(thread) == at_rest
+
+
+def ticks(thread):
+    """The hundredths of a second that a thread has computed for."""
+    fields = Path(f"/proc/self/task/{thread.native_id}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11])
+
+
+def until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("flags", ["flags : fpu hypervisor lm", "flags : fpu lm", "Features : fp asimd hypervisor"])
+def test_only_virtual_machines_are_kept_awake_and_none_that_asks_not_to(monkeypatch, flags):
+    monkeypatch.setattr(awake.Path, "read_text", lambda path: f"model name : hypervisor\n{flags}\npower : hypervisor")
+    monkeypatch.setattr(awake.os, "SCHED_IDLE", 5, raising=False)
+    monkeypatch.delenv("TINYGRAD_CNN_KEEP_AWAKE", raising=False)
+    assert awake.may_sleep_long() == (flags == "flags : fpu hypervisor lm")
+    monkeypatch.setenv("TINYGRAD_CNN_KEEP_AWAKE", "0")
+    assert not awake.may_sleep_long()

@@ -12,8 +12,10 @@ How work is split depends on the number of threads alone, never on who is busy, 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -21,11 +23,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError
+from tinygrad_cnn.kernels.awake import Vigil, may_sleep_long
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 LEAST_SHARE = 1 << 20  # bytes to go through (or sixteen times as many multiplications) that pay for waking a thread
+_INTERVAL = 2e-5  # seconds after which a thread asks for the interpreter: Python's 5 ms are longer than most kernels
+_LINGER = 0.05  # seconds without work after which a worker lets the cores sleep
 _threads: int | None = None
 
 
@@ -96,7 +101,9 @@ def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return [task(items[0])]
     if not _workers_free.acquire(blocking=False):
         return [task(item) for item in items]
+    interval = sys.getswitchinterval()
     try:
+        sys.setswitchinterval(_INTERVAL)
         while len(_workers) < len(items) - 1:
             _workers.append(_Worker())
         started: list[_Worker] = []
@@ -108,6 +115,7 @@ def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
             _wait_for(started)
         return results + [worker.take_result() for worker in started]
     finally:
+        sys.setswitchinterval(interval)
         _workers_free.release()
 
 
@@ -167,24 +175,45 @@ class _Worker:
     def _serve(self) -> None:
         with np.errstate(all="ignore"):  # inf and nan are values, as in the thread that called
             while True:
-                while self.task is None:
-                    self.awake.clear()
-                    if self.task is None:
-                        self.awake.wait()
-                self.go[:] = False
-                try:
-                    self.result = self.task(self.item)
-                except BaseException as error:
-                    self.error = error
-                self.item = self.task = None
-                if not self.caller_awake.is_set():
-                    self.caller_awake.set()
-                _watch(self.rows, axis=1, out=self.seen)
-                self.caller_awake.set()  # it may have fallen asleep just before this thread said that it was done
+                if self._has_task(within=None):
+                    with _cores_awake():
+                        while self._has_task(within=_LINGER):
+                            self._work()
+
+    def _has_task(self, within: float | None) -> bool:
+        """Whether there is something to do; if not, sleep until there may be: for some seconds, or for ever."""
+        if self.task is None:
+            self.awake.clear()
+            if self.task is None:
+                self.awake.wait(within)
+        return self.task is not None
+
+    def _work(self) -> None:
+        """Do what there is to do, and watch for more."""
+        assert self.task is not None
+        self.go[:] = False
+        try:
+            self.result = self.task(self.item)
+        except BaseException as error:
+            self.error = error
+        self.item = self.task = None
+        if not self.caller_awake.is_set():
+            self.caller_awake.set()
+        _watch(self.rows, axis=1, out=self.seen)
+        self.caller_awake.set()  # it may have fallen asleep just before this thread said that it was done
 
 
 _ROWS, _TIMES = 512, 1 << 14  # eight million reads in two milliseconds, and 20 microseconds for rows that are set
 _watch = np.logical_or.reduce
+
+
+def _cores_awake() -> contextlib.AbstractContextManager[None]:
+    """A context in which the cores don't sleep, if they need help with that."""
+    global _vigil
+    with _vigil_lock:
+        if _vigil is None and may_sleep_long():
+            _vigil = Vigil(_available())
+    return _vigil if _vigil is not None and get_num_threads() >= _available() else contextlib.nullcontext()
 
 
 def _wait_for(workers: Iterable[_Worker]) -> None:
@@ -266,8 +295,8 @@ def one_blas_thread() -> _Blas:
 
 def _start_anew() -> None:
     """In a forked child there are no workers, and nobody holds a lock."""
-    global _workers, _workers_free
-    _workers, _workers_free = [], threading.Lock()
+    global _workers, _workers_free, _vigil, _vigil_lock
+    _workers, _workers_free, _vigil, _vigil_lock = [], threading.Lock(), None, threading.Lock()
     if _blas is not None:
         _blas.lock = threading.Lock()
         if _blas.users:
@@ -277,5 +306,7 @@ def _start_anew() -> None:
 
 _workers: list[_Worker] = []
 _workers_free = threading.Lock()
+_vigil: Vigil | None = None
+_vigil_lock = threading.Lock()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_start_anew)
