@@ -29,7 +29,7 @@ def load(library: str, threads: int) -> Callable[[Workload], Step]:
         def build_peer(workload: Workload) -> Step:
             if workload.network.__name__ != "simple_conv_net" or workload.optimizer != "Adam":
                 raise ValueError(f"{library} has no {workload.title}")
-            return peer.step(draw_parameters(peers.SHAPES.items()), *workload.data(), threads)
+            return peer.step(dict(draw_parameters(peers.SHAPES.items())), *workload.data(), threads)
 
         return build_peer
     T = importlib.import_module(library)

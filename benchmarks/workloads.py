@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
@@ -38,8 +38,9 @@ class Workload:
     def build(self, T: Any) -> Step:
         """The step on the library ``T``."""
         model = self.network(T)
-        values = draw_parameters((name, tuple(p.shape)) for name, p in model.named_parameters())
-        model.load_state_dict({k: T.from_numpy(v) for k, v in values.items()}, strict=False)  # buffers as they are
+        shapes = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
+        for name, value in draw_parameters(shapes):  # one at a time: a second set would count as the library's memory
+            model.load_state_dict({name: T.from_numpy(value)}, strict=False)
         images, labels = self.data()
         x, targets = T.from_numpy(images), cycle([T.from_numpy(t) for t in labels])
         if self.optimizer is None:
@@ -68,17 +69,15 @@ OPTIMIZERS: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def draw_parameters(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+def draw_parameters(shapes: Iterable[tuple[str, tuple[int, ...]]]) -> Iterator[tuple[str, np.ndarray]]:
     """Initial values that depend on names and shapes alone: He's for weights, near 1 for scales, near 0 for biases."""
     rng = np.random.default_rng(1)
-    values = {}
     for name, shape in shapes:
         noise = rng.standard_normal(shape, dtype=np.float32)
         if len(shape) > 1:
-            values[name] = noise * np.float32(np.sqrt(2 / np.prod(shape[1:])))
+            yield name, noise * np.float32(np.sqrt(2 / np.prod(shape[1:])))
         else:
-            values[name] = np.float32(name.endswith("weight")) + np.float32(0.1) * noise
-    return values
+            yield name, np.float32(name.endswith("weight")) + np.float32(0.1) * noise
 
 
 _DIGIT, _SMALL, _LARGE = (1, 28, 28), (3, 32, 32), (3, 224, 224)

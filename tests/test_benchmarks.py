@@ -47,7 +47,7 @@ def test_the_command_measures_and_writes_json(tmp_path):
 
 def test_the_book_computes_the_same():
     workload = WORKLOADS["simple_conv_net"]
-    theirs = peers.load("book").step(draw_parameters(peers.SHAPES.items()), *workload.data(), 1)
+    theirs = peers.load("book").step(dict(draw_parameters(peers.SHAPES.items())), *workload.data(), 1)
     ours = workload.build(tg)
     for _ in range(3):
         assert theirs() == pytest.approx(float(ours().detach()), rel=5e-3)

@@ -18,8 +18,9 @@ nn, F = tg.nn, tg.nn.functional
 
 
 @pytest.fixture(autouse=True)
-def threads_as_before():
+def threads_as_before(monkeypatch):
     before = tg.get_num_threads()
+    monkeypatch.setattr(parallel, "_balance", parallel._Balance())
     yield
     tg.set_num_threads(before)
 
@@ -225,6 +226,26 @@ def test_regions_cover_everything_once():
                 for part, band in parallel.regions(images, rows, cost=1e12, step=4):
                     seen[part, band] += 1
                 assert (seen == 1).all()
+
+
+def test_nothing_is_handed_over_while_that_does_not_pay(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(parallel, "perf_counter", lambda: now)
+    monkeypatch.setattr(parallel, "_workers", [])
+    balance = parallel._balance
+    pauses = []
+    for _ in range(8):
+        while balance.pays():
+            balance.add(computed=0.02, elapsed=0.02)  # each thread slows the other, so alone it would have been less
+        assert set(parallel.run(lambda item: threading.get_ident(), [0, 1])) == {threading.get_ident()}
+        pauses.append(balance.alone_until - now)
+        now = balance.alone_until + 1e-6
+    assert pauses[0] < pauses[1] < pauses[-1] == pytest.approx(parallel._LONGEST_PAUSE)
+    assert len(set(parallel.run(lambda item: threading.get_ident(), [0, 1]))) == 2  # to try it again
+    for _ in range(100):
+        balance.add(computed=0.02, elapsed=0.012)
+    assert balance.pays()
+    assert not balance.pause
 
 
 def test_a_vigil_lasts_as_long_as_the_workers_have_work(monkeypatch):

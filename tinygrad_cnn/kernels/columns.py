@@ -24,7 +24,7 @@ from tinygrad_cnn.kernels.windows import Pair, reach, sliding_windows
 from tinygrad_cnn.kernels.workspace import workspace
 
 FEW = 1 << 15  # values that are copied sooner than it takes to find their runs
-BLOCK_BYTES = 3 << 19  # of columns: fewer leave the cache less, more amortise the product's own packing of filters
+BLOCK_BYTES = 3 << 20  # of columns: fewer leave the cache less, more amortise the product's own packing of filters
 
 
 class Geometry(NamedTuple):

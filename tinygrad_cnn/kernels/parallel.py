@@ -18,6 +18,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from time import perf_counter, thread_time
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,11 +96,12 @@ def regions(images: int, rows: int, cost: float, step: int = 1) -> list[tuple[sl
 def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """``[task(item) for item in items]``, each in a thread of its own where there are workers free.
 
-    The workers serve one caller at a time: another, or a task that calls again, does its items one after another.
+    The workers serve one caller at a time: another, or a task that calls again, does its items one after another. So
+    does everybody while handing over doesn't pay.
     """
     if len(items) == 1:
         return [task(items[0])]
-    if not _workers_free.acquire(blocking=False):
+    if not _balance.pays() or not _workers_free.acquire(blocking=False):
         return [task(item) for item in items]
     interval = sys.getswitchinterval()
     try:
@@ -107,16 +109,54 @@ def run(task: Callable[[T], R], items: Sequence[T]) -> list[R]:
         while len(_workers) < len(items) - 1:
             _workers.append(_Worker())
         started: list[_Worker] = []
+        begin, own = perf_counter(), thread_time()
         try:
             for worker, item in zip(_workers, items[1:], strict=False):
                 started.append(worker.start(task, item))
             results = [task(items[0])]
+            own = thread_time() - own
         finally:
             _wait_for(started)
+        _balance.add(own + sum(worker.seconds for worker in started), perf_counter() - begin)
         return results + [worker.take_result() for worker in started]
     finally:
         sys.setswitchinterval(interval)
         _workers_free.release()
+
+
+class _Balance:
+    """Whether handing work over pays: beside a busy process, or on a busy host, one thread is faster than two.
+
+    Which thread does a share makes no difference to its result.
+    """
+
+    def __init__(self) -> None:
+        self.start_anew()
+        self.pause = self.alone_until = 0.0
+
+    def start_anew(self) -> None:
+        self.alone = self.together = 0.0  # seconds lately, that one thread would have taken and that several took
+
+    def pays(self) -> bool:
+        return not self.pause or perf_counter() > self.alone_until
+
+    def add(self, computed: float, elapsed: float) -> None:
+        """Enter a run that took ``elapsed`` seconds, in which the threads computed for ``computed`` altogether."""
+        kept = _MEMORY / (_MEMORY + elapsed)
+        self.alone = self.alone * kept + _SLOWED * computed
+        self.together = self.together * kept + elapsed
+        if self.together < _EVIDENCE:
+            return
+        if self.together < self.alone:
+            self.pause = 0.0
+        else:
+            self.pause = min(max(2 * self.pause, _EVIDENCE), _LONGEST_PAUSE)
+            self.alone_until = perf_counter() + self.pause
+            self.start_anew()
+
+
+_SLOWED = 0.8  # the time of a computation alone, of that beside others: they share caches, memory, often a core's units
+_MEMORY, _EVIDENCE, _LONGEST_PAUSE = 0.2, 0.05, 2.0  # seconds
 
 
 class _Worker:
@@ -146,6 +186,7 @@ class _Worker:
         self.item: Any = None
         self.result: Any = None
         self.error: BaseException | None = None
+        self.seconds = 0.0  # that the last task took of its core
         threading.Thread(target=self._serve, name="tinygrad_cnn", daemon=True).start()
 
     def start(self, task: Callable[[Any], Any], item: Any) -> _Worker:
@@ -192,10 +233,12 @@ class _Worker:
         """Do what there is to do, and watch for more."""
         assert self.task is not None
         self.go[:] = False
+        begin = thread_time()
         try:
             self.result = self.task(self.item)
         except BaseException as error:
             self.error = error
+        self.seconds = thread_time() - begin
         self.item = self.task = None
         if not self.caller_awake.is_set():
             self.caller_awake.set()
@@ -304,6 +347,7 @@ def _start_anew() -> None:
             _blas.__exit__()
 
 
+_balance = _Balance()
 _workers: list[_Worker] = []
 _workers_free = threading.Lock()
 _vigil: Vigil | None = None

@@ -19,7 +19,7 @@ from tinygrad_cnn.kernels.pixels import Array, Layout, Pair, Windows, canvas_of,
 from tinygrad_cnn.kernels.workspace import workspace
 
 _FEW = 1 << 14  # elements that are pooled sooner than they are laid out for it
-_CHUNK = 1 << 23  # bytes of images that are pooled at once: with the scratch, they stay in the cache
+_CHUNK = 1 << 22  # bytes of images that are pooled at once: with the scratch, they stay in the cache
 
 
 def pooled_side(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -106,7 +106,7 @@ def max_pool2d(
                 settled &= not _unsettled(best[block], lowest).any()
         return settled
 
-    done = run(work, regions(len(images), out[0], cost=2 * x.nbytes)) if best.size else []
+    done = run(work, regions(len(images), out[0], cost=x.nbytes)) if best.size else []
     if position is None:
         return layout.array(best, shape), None
     if not all(done):
@@ -227,7 +227,7 @@ def _scatter(term: Callable[[slice, int], Array], upstream: Array, layout: Layou
                 result[images] = canvas[inside]
 
     if result.size:
-        run(work, shares(len(result), cost=2 * result.nbytes))
+        run(work, shares(len(result), cost=result.nbytes))
     return layout.array(result, (*g.shape[:-2], *size))
 
 
@@ -289,7 +289,7 @@ def avg_pool2d(x: Array, divisor: Array | int, out: Pair, kernel: Pair, stride: 
             _divide(result[block], _spread(divisor, values, block[1]))
 
     if result.size:
-        run(work, regions(len(images), out[0], cost=2 * x.nbytes))
+        run(work, regions(len(images), out[0], cost=x.nbytes))
     return layout.array(result, (*x.shape[:-2], *out))
 
 
