@@ -69,6 +69,16 @@ def or_integers(sample: Sampler) -> Sampler:
     return drawn
 
 
+def or_defaults(sample: Sampler, *names: str) -> Sampler:
+    """As ``sample``, but in one case of four without these arguments: the reference has defaults of its own."""
+
+    def drawn(draw: Any) -> dict[str, Any]:
+        arguments = sample(draw)
+        return arguments if draw.integer(0, 3) < 3 else {k: v for k, v in arguments.items() if k not in names}
+
+    return drawn
+
+
 def or_numbers(sample: Sampler, names: Sequence[str] = ("input", "other")) -> Sampler:
     """As ``sample``, but in one case of four a Python number stands for one of these arrays."""
 

@@ -15,7 +15,7 @@ from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, Unsupport
 from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip, keep as keep_array, select
-from tinygrad_cnn.ops._samples import or_integers, unary
+from tinygrad_cnn.ops._samples import or_defaults, or_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero
 from tinygrad_cnn.ops.random import draw_uniform
 from tinygrad_cnn.ops.shape import reshape
@@ -77,8 +77,8 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 hardtanh.gradients(
     input=lambda g, input, min_val, max_val: keep(g, (input > min_val) & (input < max_val)),
 )
-hardtanh.samples(unary(-2, 2, (-0.5, 1.0), min_val=-0.5, max_val=1.0))
-hardtanh.reference(np.vectorize(lambda x, min_val, max_val: min(max(x, min_val), max_val)))
+hardtanh.samples(or_defaults(unary(-2, 2, (-1.0, -0.5, 1.0), min_val=-0.5, max_val=1.0), "min_val", "max_val"))
+hardtanh.reference(np.vectorize(lambda x, min_val=-1.0, max_val=1.0: min(max(x, min_val), max_val)))
 _refuse(hardtanh, "b", DTypeError)
 
 
@@ -92,8 +92,13 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
 
 
 leaky_relu.gradients(input=lambda g, input, negative_slope: choose(input > 0, g, g * negative_slope))
-leaky_relu.samples(lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5])))
-leaky_relu.reference(np.vectorize(lambda x, negative_slope: x if x > 0 else negative_slope * x))
+leaky_relu.samples(
+    or_defaults(
+        lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5])),
+        "negative_slope",
+    )
+)
+leaky_relu.reference(np.vectorize(lambda x, negative_slope=0.01: x if x > 0 else negative_slope * x))
 _refuse(leaky_relu, "biu", UnsupportedDTypeError)
 
 
@@ -237,9 +242,15 @@ def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
 softplus.gradients(
     input=lambda g, input, beta, threshold: choose(input * beta > threshold, g, g * sigmoid(input * beta))
 )
-softplus.samples(lambda draw: dict(unary(-4, 4, (1.0,))(draw), beta=2.0, threshold=draw.choice([20.0, 2.0])))
+softplus.samples(
+    or_defaults(
+        lambda draw: dict(unary(-4, 4, (1.0,))(draw), beta=2.0, threshold=draw.choice([20.0, 2.0])), "beta", "threshold"
+    )
+)
 softplus.reference(
-    np.vectorize(lambda x, beta, threshold: x if x * beta > threshold else math.log(1 + math.exp(x * beta)) / beta)
+    np.vectorize(
+        lambda x, beta=1.0, threshold=20.0: x if x * beta > threshold else math.log(1 + math.exp(x * beta)) / beta
+    )
 )
 _refuse(softplus, "biu", UnsupportedDTypeError)
 
@@ -374,10 +385,10 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
 
 for _op, _inner in ((hardshrink, 0.0), (softshrink, 1.0)):
     _op.gradients(input=lambda g, input, lambd: keep(g, (input < -lambd) | (input > lambd)))
-    _op.samples(unary(-2, 2, (-0.5, 0.5), lambd=0.5))
+    _op.samples(or_defaults(unary(-2, 2, (-0.5, 0.5), lambd=0.5), "lambd"))
     _refuse(_op, "biu", UnsupportedDTypeError)
-hardshrink.reference(np.vectorize(lambda x, lambd: x if abs(x) > lambd else 0.0))
-softshrink.reference(np.vectorize(lambda x, lambd: math.copysign(max(abs(x) - lambd, 0.0), x)))
+hardshrink.reference(np.vectorize(lambda x, lambd=0.5: x if abs(x) > lambd else 0.0))
+softshrink.reference(np.vectorize(lambda x, lambd=0.5: math.copysign(max(abs(x) - lambd, 0.0), x)))
 
 
 @differentiable(elementwise="arithmetic")

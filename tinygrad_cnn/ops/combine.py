@@ -103,13 +103,23 @@ def _pow_exponent(g: Any, input: Any, exponent: Any, out: Any) -> Any:
 
 
 pow.gradients(input=_pow_input, exponent=_pow_exponent)
-pow.reference(np.vectorize(lambda input, exponent: math.pow(input, exponent)))
+
+
+@pow.reference
+@np.vectorize
+def _(input: Any, exponent: Any) -> float:
+    power = math.pow(input, exponent)
+    whole = isinstance(input, np.integer) and isinstance(exponent, np.integer | int)
+    return int(power) if whole else power  # towards zero, as integers divide
 
 
 @pow.samples
 def _(draw: Any) -> dict[str, Any]:
     pairs = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent"))
-    exponent = draw.choice([2, None, 3, None, 0, None, -1, 2.5])
+    exponent = draw.choice([2, None, 3, None, 0, None, -1, 2.5, "whole"])
+    if exponent == "whole":
+        a, b = draw.broadcastable_shapes(2)
+        return dict(input=draw.choice([1, -1]) * draw.integers(a, 1, 3), exponent=draw.integers(b, -2, 3))
     return or_numbers(pairs, ("input",))(draw) if exponent is None else dict(pairs(draw), exponent=exponent)
 
 

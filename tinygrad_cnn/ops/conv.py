@@ -276,6 +276,7 @@ def _sample_settings(draw: Any) -> tuple[dict[str, Any], dict[str, Index]]:
         (h, w), padding = (draw.integer(1, 5), draw.integer(1, 5)), draw.integer(0, 1)
         settings, groups = dict(stride=(1, 1), padding=(padding, padding), dilation=(1, 1)), 1
         n = draw.integer(1, 3)  # of two images, each may go to a thread of its own
+        f = draw.choice([f, 5])  # more filters than windows, where a result has 1 to 25
         pairs = dict(size=(h + 2 - 2 * padding, w + 2 - 2 * padding), kernel=(3, 3), out=(h, w))
     shapes: dict[str, Index] = dict(
         images=(n, groups * c, *pairs["size"]),

@@ -6,6 +6,7 @@ view; then the arrays and masks, which give a copy. So ``x[0, :, [1, 2]]`` keeps
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -105,23 +106,51 @@ def _sample_index(draw: Any, shape: tuple[int, ...], repeats: bool = True) -> An
         draw.integer(-a, a - 1), (slice(None), slice(1, None, 2)), (..., 0), (None, slice(0, 2), None),
         rows, (rows, slice(None), 0), (slice(None), 0, -1), (0, slice(None), [c - 1, 0][: min(c, 2)]),
         draw.mask((a, b)), (slice(None), draw.mask((b, c))), True, (slice(None), draw.mask((b,)), ...),
+        (slice(0, a, 2), slice(-1, None), slice(1, -1)),
     ])  # fmt: skip
+
+
+def _drawn_index(draw: Any, shape: tuple[int, ...], repeats: bool = True) -> Index:
+    """A drawn index, read from one of its spellings; where NumPy means the same by it, what it selects is compared."""
+    drawn = _sample_index(draw, shape, repeats)
+    items = drawn if isinstance(drawn, tuple) else (drawn,)
+    index = as_index(_spelled(draw, drawn), shape)
+    chosen = [item for item in items if isinstance(item, list | np.ndarray | bool)]
+    if (
+        not chosen or len([item for item in items if item is not Ellipsis]) == 1
+    ):  # beside arrays, NumPy takes a number for one of them
+        numbers = np.arange(math.prod(shape)).reshape(shape)
+        assert np.array_equal(numbers[drawn], getitem(numbers, index)), f"index {drawn} read as {index}"
+    return index
+
+
+def _spelled(draw: Any, index: Any) -> Any:
+    """The same index as Tensors, NumPy's integers, or a list of its items."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    if draw.boolean():
+        items = [
+            np.int64(i) if type(i) is int else wrap(np.asarray(i)) if isinstance(i, list | np.ndarray) else i
+            for i in items
+        ]
+    if isinstance(index, tuple):
+        return draw.choice([tuple, list])(items)
+    return items[0]
 
 
 def _getitem_sample(draw: Any) -> dict[str, Any]:
     shape = draw.shape(3, 3)
-    return dict(input=draw.array(shape), index=as_index(_sample_index(draw, shape), shape))
+    return dict(input=draw.array(shape), index=_drawn_index(draw, shape))
 
 
 def _put_at_sample(draw: Any) -> dict[str, Any]:
     shape = draw.shape(3, 3)
-    index = as_index(_sample_index(draw, shape), shape)
+    index = _drawn_index(draw, shape)
     return dict(values=draw.array(getitem(np.zeros(shape), index).shape), shape=shape, index=index)
 
 
 def _index_put_sample(draw: Any) -> dict[str, Any]:
     shape, accumulate = draw.shape(3, 3), draw.boolean()
-    index = as_index(_sample_index(draw, shape, repeats=accumulate), shape)
+    index = _drawn_index(draw, shape, repeats=accumulate)
     selected = getitem(np.zeros(shape), index).shape
     values = draw.array(draw.choice([selected, (), selected[1:]]))
     return dict(input=draw.array(shape), values=values, index=index, accumulate=accumulate)

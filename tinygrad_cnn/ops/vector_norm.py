@@ -97,7 +97,7 @@ def _(draw: Any) -> dict[str, Any]:
     shape = arguments.pop("input").shape
     sizes = np.abs(draw.distinct(shape, 0.5, 2.0))  # away from 0, no two alike
     x = np.where(draw.mask(shape), sizes, -sizes)
-    return {**arguments, "x": x, "ord": draw.choice([2, 1, 3, 1.5, math.inf, -math.inf, -1, 0.5])}
+    return {**arguments, "x": x, "ord": draw.choice([2, 1, 2, 3, 2, 1.5, 2, math.inf, -math.inf, -1, 0.5])}
 
 
 @vector_norm.reference
