@@ -12,20 +12,35 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from benchmarks import machine
 from benchmarks.__main__ import known_workloads, write_json
 from benchmarks.contest import OURS
 from benchmarks.workloads import WORKLOADS
 
+
+class Stage(NamedTuple):
+    """What is switched on."""
+
+    idea: str
+    keeps_memory: bool = True
+    rule: Mapping[str, Any] = MappingProxyType({})  # where it isn't the default
+    threads: int = 2
+    keeps_awake: bool = True
+
+
 PLAIN = {"winograd": False, "widen_below": 0}
-STAGES = [  # what is new, whether freed memory is kept, what the rule's numbers are, threads
-    ("columns in blocks that fit the cache, products by BLAS", False, PLAIN, 1),
-    ("freed memory is kept", True, PLAIN, 1),
-    ("narrow convolutions: several results in a row", True, {"winograd": False}, 1),
-    ("Winograd's 3x3 convolutions", True, {}, 1),
-    ("two threads of our own", True, {}, 2),
+STAGES = [
+    Stage("columns in blocks that fit the cache, products by BLAS", False, PLAIN, 1),
+    Stage("freed memory is kept", True, PLAIN, 1),
+    Stage("narrow convolutions: several results in a row", True, {"winograd": False}, 1),
+    Stage("Winograd's 3x3 convolutions", threads=1),
+    Stage("two threads of our own", keeps_awake=False),
+    Stage("cores that don't sleep"),
 ]
 
 
@@ -33,9 +48,8 @@ def serve(workload: str, stage: int) -> None:
     """The child: for each line on standard input, print the seconds of that many steps."""
     import tinygrad_cnn as tg
 
-    _, _, changes, threads = STAGES[stage]
-    tg.set_num_threads(threads)
-    with tg.backends.flags(**changes):
+    tg.set_num_threads(STAGES[stage].threads)
+    with tg.backends.flags(**STAGES[stage].rule):
         step = WORKLOADS[workload].build(tg)
         step()
         for line in sys.stdin:
@@ -50,9 +64,10 @@ def serve(workload: str, stage: int) -> None:
 def measure(workload: str, rounds: int, steps: int) -> list[float]:
     """The median milliseconds of a step at each stage."""
     children = []
-    for stage, (_, keeps, _, _) in enumerate(STAGES):
-        environment = {**os.environ, "TINYGRAD_CNN_KEEP_MEMORY": str(int(keeps))}
-        command = [sys.executable, "-m", "benchmarks.ideas", workload, str(stage)]
+    for number, stage in enumerate(STAGES):
+        switches = {"KEEP_MEMORY": stage.keeps_memory, "KEEP_AWAKE": stage.keeps_awake}
+        environment = {**os.environ, **{f"TINYGRAD_CNN_{name}": str(int(on)) for name, on in switches.items()}}
+        command = [sys.executable, "-m", "benchmarks.ideas", workload, str(number)]
         children.append(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
         )
@@ -81,9 +96,9 @@ def main(arguments: list[str]) -> None:
     results = {name: measure(name, options.rounds, options.steps) for name in names}
     print("| ms a step, with one idea after the other | " + " | ".join(WORKLOADS[name].title for name in names) + " |")
     print("|---|" + "---:|" * len(names))
-    for stage, (idea, *_) in enumerate(STAGES):
-        print(f"| {idea} | " + " | ".join(f"{results[name][stage]:.1f}" for name in names) + " |")
-    write_json(options.json, {"stages": [idea for idea, *_ in STAGES], "milliseconds": results})
+    for number, stage in enumerate(STAGES):
+        print(f"| {stage.idea} | " + " | ".join(f"{results[name][number]:.1f}" for name in names) + " |")
+    write_json(options.json, {"stages": [stage.idea for stage in STAGES], "milliseconds": results})
 
 
 if __name__ == "__main__":

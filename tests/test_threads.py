@@ -285,11 +285,23 @@ def until(condition):
         time.sleep(0.01)
 
 
+RATIONS = {
+    "none": {},
+    "of version 2": {"/proc/self/cgroup": "0::/job/part\n", "/sys/fs/cgroup/job/cpu.max": "150000 100000\n"},
+    "of a container": {"/sys/fs/cgroup/cpu.max": "50000 100000\n"},
+    "of version 1": {"/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n"},
+    "unlimited": {"/sys/fs/cgroup/cpu.max": "max 100000\n", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n"},
+}
+
+
+@pytest.mark.parametrize("ration", RATIONS)
 @pytest.mark.parametrize("flags", ["flags : fpu hypervisor lm", "flags : fpu lm", "Features : fp asimd hypervisor"])
-def test_only_virtual_machines_are_kept_awake_and_none_that_asks_not_to(monkeypatch, flags):
-    monkeypatch.setattr(awake.Path, "read_text", lambda path: f"model name : hypervisor\n{flags}\npower : hypervisor")
+def test_only_virtual_machines_are_kept_awake_unless_rationed_or_told_not_to(monkeypatch, flags, ration):
+    files = {"/proc/cpuinfo": f"model name : hypervisor\n{flags}\npower : hypervisor", **RATIONS[ration]}
+    monkeypatch.setattr(awake, "_text", lambda path: files.get(str(path), ""))
     monkeypatch.setattr(awake.os, "SCHED_IDLE", 5, raising=False)
     monkeypatch.delenv("TINYGRAD_CNN_KEEP_AWAKE", raising=False)
-    assert awake.may_sleep_long() == (flags == "flags : fpu hypervisor lm")
+    expected = flags == "flags : fpu hypervisor lm" and ration in ("none", "unlimited")
+    assert awake.may_sleep_long() == expected
     monkeypatch.setenv("TINYGRAD_CNN_KEEP_AWAKE", "0")
     assert not awake.may_sleep_long()

@@ -6,8 +6,9 @@ virtual machine's core has been given back to the host by then: 100 microseconds
 on a busy one. So each core gets a thread of the lowest priority that Linux knows (``SCHED_IDLE``): it runs where nobody
 else wants to, gives way at once, and does nothing but read a byte until it is told to rest.
 
-Only virtual machines have them, and only where the kernels may use every core; ``TINYGRAD_CNN_KEEP_AWAKE=0`` in the
-environment switches them off. They rest as soon as the kernels' own threads do (see ``parallel``).
+Only virtual machines have them, only where the kernels may use every core, and not in a container whose seconds of
+computing are rationed, as these would count; ``TINYGRAD_CNN_KEEP_AWAKE=0`` in the environment switches them off. They
+rest as soon as the kernels' own threads do (see ``parallel``).
 """
 
 from __future__ import annotations
@@ -25,13 +26,28 @@ _TIMES = 1 << 26  # readings of the byte between two glances at the interpreter:
 
 
 def may_sleep_long() -> bool:
-    """Whether this is a virtual machine, on a system that has threads for idle cores."""
+    """Whether this is a virtual machine, unrationed, on a system that has threads for idle cores."""
     if os.environ.get("TINYGRAD_CNN_KEEP_AWAKE") == "0" or not hasattr(os, "SCHED_IDLE"):
         return False
+    flags = re.search(r"^flags\s*:.*$", _text("/proc/cpuinfo"), re.MULTILINE)
+    return flags is not None and "hypervisor" in flags[0].split() and not _is_rationed()
+
+
+def _is_rationed() -> bool:
+    """Whether the process, or a group of processes that it is in, may compute for some of the time only."""
+    group = re.search(r"^0::(/.*)$", _text("/proc/self/cgroup"), re.MULTILINE)  # of version 2; a container sees its own
+    here = Path(f"/sys/fs/cgroup{group[1] if group else '/'}")
+    ration = [_text(folder / "cpu.max") for folder in (here, *here.parents)]
+    earlier = _text("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")  # of version 1
+    return any(text and not text.startswith("max") for text in ration) or (earlier or "-1").strip() != "-1"
+
+
+def _text(path: str | Path) -> str:
+    """What a file holds; nothing if it can't be read."""
     try:
-        return bool(re.search(r"^flags\s*:.*\bhypervisor\b", Path("/proc/cpuinfo").read_text(), re.MULTILINE))
+        return Path(path).read_text()
     except OSError:
-        return False
+        return ""
 
 
 class Vigil:

@@ -7,6 +7,7 @@ add_nearest} and {take_pixels, add_pixels} are each other's.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,40 @@ __all__: list[str] = []
 
 
 # --------------------------------------------------------------------------------- resizing by matrices
+def _drawn_matrix(draw: Any, side: int) -> Array:
+    """Any matrix with ``side`` columns, or one that resizes, compared with its definition."""
+    out, kind = draw.integer(1, 6), draw.choice(["any", "linear", "cubic", "area"])
+    if kind == "any":
+        return np.asarray(draw.array((out, side)))
+    scale, align_corners = draw.choice([None, out / side, 1.5]), draw.boolean()
+    matrix = kernels.matrix(kind, side, out, scale, align_corners, "float64")
+    expected = [_weights(kind, side, i, out, scale or out / side, align_corners) for i in range(out)]
+    np.testing.assert_allclose(matrix, expected, atol=1e-12, err_msg=f"{kind} from {side} to {out}, scale {scale}")
+    return matrix
+
+
+def _weights(kind: str, side: int, i: int, out: int, scale: float, align_corners: bool) -> list[float]:
+    """How much of each of ``side`` pixels is in the i-th of ``out``; beyond the border its pixel goes on."""
+    if kind == "area":
+        covered = range(math.floor(i * side / out), math.ceil((i + 1) * side / out))
+        return [(j in covered) / len(covered) for j in range(side)]
+    place = i * (side - 1) / max(out - 1, 1) if align_corners else (i + 0.5) / scale - 0.5
+    if kind == "linear":
+        place = min(max(place, 0.0), side - 1)
+    place = min(place, math.nextafter(side, 0))  # a scale may reach further than the image
+    weights = [0.0] * side
+    for j in range(-2, side + 3):
+        away = abs(place - j)
+        if kind == "linear":
+            weight = max(1 - away, 0.0)
+        elif away <= 1:
+            weight = 1.25 * away**3 - 2.25 * away**2 + 1
+        else:
+            weight = -0.75 * (away**3 - 5 * away**2 + 8 * away - 4) if away < 2 else 0.0
+        weights[min(max(j, 0), side - 1)] += weight
+    return weights
+
+
 def _declare(name: str, grad_name: str | None = None) -> Op:
     """The same linear map under each of the names that PyTorch has for it."""
 
@@ -33,8 +68,8 @@ def _declare(name: str, grad_name: str | None = None) -> Op:
 
     @op.samples
     def _(draw: Any) -> dict[str, Any]:
-        shape = draw.shape(min_dims=2, max_dims=4)
-        matrices = (draw.array((draw.integer(1, 3), side)) for side in shape[-2:])
+        shape = draw.shape(min_dims=2, max_dims=4, max_side=draw.choice([4, 6]))
+        matrices = (_drawn_matrix(draw, side) for side in shape[-2:])
         return dict(zip(("input", "rows", "columns"), (draw.array(shape), *matrices), strict=True))
 
     @op.reference
