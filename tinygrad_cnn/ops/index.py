@@ -115,10 +115,9 @@ def _drawn_index(draw: Any, shape: tuple[int, ...], repeats: bool = True) -> Ind
     drawn = _sample_index(draw, shape, repeats)
     items = drawn if isinstance(drawn, tuple) else (drawn,)
     index = as_index(_spelled(draw, drawn), shape)
-    chosen = [item for item in items if isinstance(item, list | np.ndarray | bool)]
-    if (
-        not chosen or len([item for item in items if item is not Ellipsis]) == 1
-    ):  # beside arrays, NumPy takes a number for one of them
+    others = [item for item in items if item is not Ellipsis]
+    # Beside arrays, NumPy takes a number for one of them.
+    if len(others) == 1 or not any(isinstance(item, list | np.ndarray | bool) for item in others):
         numbers = np.arange(math.prod(shape)).reshape(shape)
         assert np.array_equal(numbers[drawn], getitem(numbers, index)), f"index {drawn} read as {index}"
     return index
