@@ -91,13 +91,28 @@ def flat(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def run(op: Op, arguments: Mapping[str, Any], function: Callable[..., Any] | None = None) -> list[np.ndarray]:
-    """The results on plain arrays: of the op's forward, or of a function with its signature."""
+    """The results on plain arrays: of the op's forward, or of a function with its signature.
+
+    For arguments that are left out, the function's own defaults are taken if it has any, so that they are compared.
+    """
     with np.errstate(all="ignore"), no_grad():
         values = op._bind((), dict(arguments))
         if function is not None:
+            for name, default in _defaults(function).items():
+                if name in op.parameters and name not in arguments:
+                    values[op.parameters.index(name)] = default
             return as_arrays(op.call(function, values))
         result = op.call(op.forward, values, **({"recording": False} if op._takes_recording else {}))
         return as_arrays(result[0] if op.residuals else result)
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of a function, or of the one that ``np.vectorize`` was given."""
+    try:
+        parameters = inspect.signature(getattr(function, "pyfunc", function)).parameters.values()
+    except ValueError:  # some of Python's own functions tell nothing
+        return {}
+    return {p.name: p.default for p in parameters if p.default is not p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
 
 
 def draw_upstream(outputs: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:
