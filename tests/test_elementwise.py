@@ -84,3 +84,15 @@ def test_float32_stays_float32():
     x = tg.tensor([1.0, 2.0])
     for y in (x + 1, x * 2.5, x**2.5, 2**x, x / 3, x % 2, x.clamp(0, 1), tg.where(x > 1, x, 0.5), x.xlogy(2.0)):
         assert y.dtype == tg.float32
+
+
+def test_large_arrays_in_any_order_of_memory():
+    """They are worked on in parts, along their memory."""
+    x = np.random.default_rng(0).standard_normal((3, 40, 40, 20)).astype(np.float32)
+    for array in (x, x.transpose(0, 3, 1, 2), x[:, ::2], x.T):
+        t = tg.from_numpy(array).requires_grad_()
+        result = tg.relu(t)
+        result.backward(tg.from_numpy(array))
+        np.testing.assert_array_equal(result.detach().numpy(), np.maximum(array, 0))
+        np.testing.assert_array_equal(t.grad.numpy(), np.where(array > 0, array, 0))
+        np.testing.assert_array_equal(keep(array, array > 0.5), np.where(array > 0.5, array, 0))
