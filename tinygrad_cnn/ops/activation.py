@@ -383,7 +383,7 @@ def softshrink(input: Array, lambd: float = 0.5) -> Array:
     return np.subtract(input, np.clip(input, -lambd, lambd))
 
 
-for _op, _inner in ((hardshrink, 0.0), (softshrink, 1.0)):
+for _op in (hardshrink, softshrink):
     _op.gradients(input=lambda g, input, lambd: keep(g, (input < -lambd) | (input > lambd)))
     _op.samples(or_defaults(unary(-2, 2, (-0.5, 0.5), lambd=0.5), "lambd"))
     _refuse(_op, "biu", UnsupportedDTypeError)
