@@ -383,6 +383,13 @@ breaks(
     fails="float32",
     input=lambda g, input: g * input * (np.array(2.0) if isinstance(g, np.ndarray) else 2.0),
 )
+breaks(
+    "float64 from integers",
+    registry["hardtanh"],
+    "mixed dtypes",
+    fails="dtypes",
+    forward=lambda input, min_val, max_val: np.minimum(np.maximum(input, min_val), max_val),
+)
 breaks("the input is changed", relu, "mutated input", fails="memory", forward=in_place)
 breaks("the upstream is changed", right_square, "mutated upstream", fails="memory", input=doubling)
 breaks("the result is changed", registry["tanh"], "mutated result", fails="memory", input=overwriting)

@@ -97,8 +97,11 @@ def _pow_input(g: Any, input: Any, exponent: Any) -> Any:
 
 def _pow_exponent(g: Any, input: Any, exponent: Any, out: Any) -> Any:
     if not hasattr(input, "shape"):
-        slope = g * (out * math.log(input)) if input > 0 else g * (out * (math.nan if input < 0 else -math.inf))
-        return keep(slope, (exponent >= 0) == 0) if input == 0 else slope
+        if input > 0:
+            return g * (out * math.log(input))
+        if input != 0:
+            return g * math.nan
+        return g * choose(exponent < 0, -math.inf, keep(exponent, exponent != exponent))  # 0, or nan for nan
     return keep(g * (out * log(input)), ((input == 0) & (exponent >= 0)) == 0)
 
 
@@ -116,10 +119,12 @@ def _(input: Any, exponent: Any) -> float:
 @pow.samples
 def _(draw: Any) -> dict[str, Any]:
     pairs = binary((0.3, 2.0), (-2.0, 3.0), ("input", "exponent"))
-    exponent = draw.choice([2, None, 3, None, 0, None, -1, 2.5, "whole"])
+    exponent = draw.choice([2, None, 3, None, 0, None, -1, 2.5, "whole", "of zero"])
     if exponent == "whole":
         a, b = draw.broadcastable_shapes(2)
         return dict(input=draw.choice([1, -1]) * draw.integers(a, 1, 3), exponent=draw.integers(b, -2, 3))
+    if exponent == "of zero":
+        return dict(input=draw.choice([0, 0.0]), exponent=draw.array(draw.shape(), 0.3, 2.0))
     return or_numbers(pairs, ("input",))(draw) if exponent is None else dict(pairs(draw), exponent=exponent)
 
 

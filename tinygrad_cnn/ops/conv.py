@@ -191,6 +191,12 @@ def check_convolution(
     )
 
 
+@conv2d_weight_grad.check
+def _(input: Array, upstream: Array, *settings: Any) -> None:
+    if input.dtype != upstream.dtype:
+        raise DTypeError(f"conv2d_weight_grad: expected inputs of one dtype, got {input.dtype} and {upstream.dtype}")
+
+
 @conv2d.check
 def _(
     input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int

@@ -322,6 +322,8 @@ for _op in (floor_divide, trunc_divide, remainder, fmod):
     _op.refuses(UnsupportedDTypeError, "expected numbers, got bool", input=np.ones(2, bool), other=np.ones(2, bool))
     _op.refuses(DivisionError, "an integer tensor was divided by 0", input=np.ones(2, int), other=np.array([1, 0]))
     _op.refuses(DivisionError, "an integer tensor was divided by 0", input=np.ones(2, int), other=0)
+    if _op.name != "fmod":
+        _op.refuses(DivisionError, "an integer tensor was divided by 0", input=2, other=np.array([1, 0]))
 
 
 def _between_jumps(draw: Any) -> dict[str, Any]:
@@ -340,7 +342,7 @@ for _op, _scalar in (
     (remainder, lambda input, other: input - other * math.floor(input / other)),
     (fmod, math.fmod),
 ):
-    _op.samples(or_integers(_between_jumps))
+    _op.samples(or_numbers(or_integers(_between_jumps), ["other"] if _op.name == "fmod" else ["input", "other"]))
     _op.reference(np.vectorize(_scalar, otypes=[float]))
 
 

@@ -201,6 +201,8 @@ _declare(
     lambda x, t, w: -w * (t * math.log(x) + (1 - t) * math.log(1 - x)),
     _check_probabilities,
 )
+for _input, _target in (((2,), np.full(2, 1.5)), (np.full(2, -0.5), (2,))):
+    binary_cross_entropy.refuses(ShapeError, "should be between 0 and 1", input=_input, target=_target)
 
 
 def _softplus_of_minus(x: Any) -> Any:

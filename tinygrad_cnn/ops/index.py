@@ -90,6 +90,12 @@ def write_at(input: Array, values: Array, index: Index, accumulate: bool = False
     return out
 
 
+@write_at.check
+def _(input: Array, values: Array, index: Index, accumulate: bool) -> None:
+    if accumulate and isinstance(values, np.ndarray) and values.dtype != input.dtype:
+        raise DTypeError(f"index_put: Index put requires one dtype, got {input.dtype} and {values.dtype}")
+
+
 getitem.gradients(input=lambda g, input_shape, index: put_at(g, input_shape, index))
 put_at.gradients(values=lambda g, index: getitem(g, index))
 write_at.gradients(

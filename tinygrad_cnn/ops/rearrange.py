@@ -258,15 +258,15 @@ fold_dim.gradients(
 )
 
 
-def _unfold_sample(draw: Any) -> dict[str, Any]:
+def _unfold_sample(draw: Any, least: int = 0) -> dict[str, Any]:
     shape = draw.shape(1, 2)
     dimension = draw.dim(len(shape))
-    size = draw.integer(1, shape[dimension])
+    size = draw.integer(least, shape[dimension])
     return dict(input=draw.array(shape), dimension=dimension, size=size, step=draw.integer(1, 3))
 
 
 def _fold_sample(draw: Any) -> dict[str, Any]:
-    sample = _unfold_sample(draw)
+    sample = _unfold_sample(draw, least=1)
     values = unfold_dim(**sample)
     return dict(values=draw.array(values.shape), shape=sample["input"].shape, dimension=sample["dimension"],
                 step=sample["step"])  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.autograd.op import Op, differentiable
-from tinygrad_cnn.backend import Array
+from tinygrad_cnn.backend import Array, require_floating
 from tinygrad_cnn.errors import ShapeError
 from tinygrad_cnn.kernels import resize as kernels
 from tinygrad_cnn.kernels.pixels import Pair
@@ -65,6 +65,7 @@ def _declare(name: str, grad_name: str | None = None) -> Op:
 
     op = differentiable(name=name, grad_name=grad_name)(forward)
     op.gradients(input=lambda g, rows, columns: resample(g, rows.T, columns.T))
+    op.check(lambda input, rows, columns: require_floating(input, name))
 
     @op.samples
     def _(draw: Any) -> dict[str, Any]:
@@ -162,6 +163,11 @@ def _(input: Array, rows: Any, columns: Any, output_size: Pair) -> Array:
 def sampling_coordinates(input: Array, side: int, padding_mode: str, align_corners: bool) -> tuple[Array, Array]:
     """Grid positions in [-1, 1] as pixel coordinates of a side (Jaderberg et al. 2015, section 3.3)."""
     return kernels.coordinates(input, side, padding_mode, align_corners)
+
+
+@sampling_coordinates.check
+def _(input: Array, side: int, padding_mode: str, align_corners: bool) -> None:
+    require_floating(input, "grid_sample")
 
 
 sampling_coordinates.gradients(input=lambda g, slope: g * slope)

@@ -59,13 +59,18 @@ def svdvals(A: Array) -> Array:
     return np.asarray(np.linalg.svd(A, compute_uv=False))
 
 
-@svdvals.check
-def _(A: Array) -> None:
-    if A.dtype.kind != "f":
-        raise DTypeError(f"linalg.svd: Expected a floating point tensor as input. Got {DTYPES[A.dtype]}; use .float()")
+for _op in (svd, svdvals):
 
+    @_op.check
+    def _(input: Array) -> None:
+        if input.dtype.kind != "f" or input.itemsize < 4:
+            raise DTypeError(
+                "linalg.svd: Expected a floating point tensor as input, and of no low precision. "
+                f"Got {DTYPES[input.dtype]}; use .float()"
+            )
 
-svdvals.refuses(DTypeError, "Expected a floating point tensor", A=np.ones((2, 2), int))
+    for _dtype in (int, np.float16):
+        _op.refuses(DTypeError, "Expected a floating point tensor", **{_op.inputs[0]: np.ones((2, 2), _dtype)})
 
 
 def _svdvals_gradient(g: Any, A: Any) -> Any:

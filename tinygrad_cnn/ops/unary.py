@@ -372,7 +372,12 @@ def _logit_gradient(g: Any, input: Any, eps: float | None) -> Any:
 
 
 logit.gradients(input=_logit_gradient)
-logit.samples(lambda draw: dict(input=draw.array(draw.shape(), 0.25, 0.75), eps=draw.choice([None, 0.1])))
+
+
+@logit.samples
+def _(draw: Any) -> dict[str, Any]:
+    eps = draw.choice([None, 0.1, 0.4])
+    return dict(input=draw.array(draw.shape(), 0.25, 0.75, away_from=(eps or 0.0, 1 - (eps or 0.0))), eps=eps)
 
 
 @tensor_method

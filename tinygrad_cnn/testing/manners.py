@@ -1,4 +1,4 @@
-"""The properties about manners: memory, dtypes, layouts, empty inputs, recording, repetition, refusals."""
+"""The properties about manners: memory, layouts, empty inputs, recording, repetition, refusals."""
 
 from __future__ import annotations
 
@@ -126,48 +126,6 @@ def _same_everywhere(op: Op, arguments: Arguments, recorded: Recorded) -> None:
     where = "with the same Tensor for " + " and ".join(f"`{p}`" for p in same)
     known: dict[str, Any] = dict(argument=str(same[0]), where=where, label="sum of both")
     compare(op, apart, both._array, np.asarray(sum(parts)), property="memory", rtol=1e-9, atol=1e-10, **known)
-
-
-def float32(op: Op, arguments: Arguments) -> None:
-    """float32 inputs give float32 results and gradients, close to those in float64."""
-    narrow = map_arrays(op, arguments, lambda a: a.astype(np.float32) if a.dtype == np.float64 else a)
-    wide = map_arrays(op, narrow, lambda a: a.astype(np.float64) if a.dtype == np.float32 else a)
-    low, high = Recorded(op, narrow), Recorded(op, wide)
-    count = max((p.of(arguments).size for p in places(op, arguments)), default=1)
-    fan_in = max(1.0, count / max(1, min((o.size for o in high.arrays), default=1)))
-    for found, want in zip(low.arrays, high.arrays, strict=True):
-        _check_narrow(op, narrow, found, want, fan_in)
-    if low.node is None or high.node is None:
-        return
-    upstream = [u.astype(np.float32) for u in draw_upstream(high.arrays)]
-    wanted = high.gradients([u.astype(np.float64) for u in upstream])
-    for place, found, want in zip(low.places, low.gradients(upstream), wanted, strict=True):
-        if found is not None and want is not None:
-            _check_narrow(op, narrow, np.asarray(found), np.asarray(want), fan_in, place=place, upstream=upstream)
-
-
-def _check_narrow(
-    op: Op,
-    arguments: Arguments,
-    found: np.ndarray,
-    want: np.ndarray,
-    fan_in: float,
-    place: Place | None = None,
-    upstream: Sequence[np.ndarray] = (),
-) -> None:
-    argument = "" if place is None else str(place)
-    if want.dtype == np.float64 and found.dtype == np.float64 and "dtype" not in op.parameters:
-        why = (
-            "float32 in, float64 out: twice the memory and half the speed. Look for a NumPy scalar or a float64 array."
-        )
-        cause = Cause("upcast to float64", why)
-        refuse(op, arguments, cause, property="float32", argument=argument, where="with float32 inputs")
-    tolerance = 1e-4 * float(np.sqrt(fan_in))
-    size = float(np.abs(want[np.isfinite(want)]).max(initial=0.0)) if want.dtype.kind == "f" else 0.0
-    known: dict[str, Any] = dict(argument=argument, place=place, upstream=upstream, label="float64")
-    where = "with float32 inputs"
-    wide = dict(rtol=tolerance, atol=tolerance * max(1.0, min(size, 1e3)))
-    compare(op, arguments, found, want, property="float32", where=where, **wide, **known)
 
 
 def layouts(op: Op, arguments: Arguments) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from tinygrad_cnn.autograd.op import Op
 from tinygrad_cnn.testing.calls import Arguments
 from tinygrad_cnn.testing.derivatives import first_order, second_order, upstream, value
-from tinygrad_cnn.testing.manners import empty, float32, layouts, memory, refusals, repeat, without_grad
+from tinygrad_cnn.testing.dtypes import dtypes, float32
+from tinygrad_cnn.testing.manners import empty, layouts, memory, refusals, repeat, without_grad
 
 Property = Callable[[Op, Arguments], None]
 
@@ -22,6 +23,7 @@ PROPERTIES: dict[str, Property] = {  # in the order in which one explains anothe
     "second_order": second_order,
     "upstream": upstream,
     "float32": float32,
+    "dtypes": dtypes,
     "layouts": layouts,
     "empty": empty,
     "no_grad": without_grad,
