@@ -10,13 +10,12 @@ allocated, so that the threads share them out. ``choice`` says which kernel suit
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from tinygrad_cnn.kernels import choice, depthwise, winograd
 from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, copy_runs, cover, uncover
+from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
 from tinygrad_cnn.kernels.product import matmul
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
@@ -25,20 +24,8 @@ from tinygrad_cnn.kernels.workspace import workspace
 SMALL = 1 << 18  # multiplications up to which neither threads nor wider products pay, and BLAS stays on one thread
 
 
-def _in_single(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Compute in float32 what is asked for in float16, for which there are no fast products."""
-
-    def compute(first: np.ndarray, *arguments: Any) -> np.ndarray:
-        if first.dtype != np.float16:
-            return function(first, *arguments)
-        wide = [a.astype(np.float32) if isinstance(a, np.ndarray) else a for a in (first, *arguments)]
-        return function(*wide).astype(np.float16)
-
-    return compute
-
-
 # ------------------------------------------------------------------------------------- the three products
-@_in_single
+@in_single
 def conv2d(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> np.ndarray:
@@ -50,7 +37,7 @@ def conv2d(
     return out.transpose(0, 3, 1, 2)
 
 
-@_in_single
+@in_single
 def conv2d_input_grad(
     g: np.ndarray,
     w: np.ndarray,
@@ -77,7 +64,7 @@ def conv2d_input_grad(
     return out.transpose(0, 3, 1, 2)
 
 
-@_in_single
+@in_single
 def conv2d_weight_grad(
     g: np.ndarray, x: np.ndarray, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> np.ndarray:

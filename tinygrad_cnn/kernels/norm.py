@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.rows import blocks, column_sums, fold, join, over_shares, repeat, rows_joined
 from tinygrad_cnn.kernels.workspace import workspace
 
@@ -75,6 +76,7 @@ def channel_moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(rows.dtype), var.astype(rows.dtype)
 
 
+@in_single
 def batch_norm(
     rows: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,6 +91,7 @@ def batch_norm(
     return scale_shift(rows, scale, shift), mean, var
 
 
+@in_single
 def batch_norm_grads(
     g: np.ndarray,
     rows: np.ndarray,
@@ -135,6 +138,7 @@ def batch_norm_grads(
     return out, sum_gh, sum_g
 
 
+@in_single
 def layer_norm(
     rows: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,6 +162,7 @@ def layer_norm(
     return out, mean, var
 
 
+@in_single
 def layer_norm_grads(
     g: np.ndarray,
     rows: np.ndarray,

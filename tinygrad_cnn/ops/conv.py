@@ -278,7 +278,11 @@ def _sample_settings(draw: Any) -> tuple[dict[str, Any], dict[str, Index]]:
     """Settings, and the shapes of images, filters and results that go with them."""
     settings, pairs = sample_settings(draw)
     groups, n, c, f = (draw.integer(1, 2) for _ in range(4))
-    if draw.integer(0, 3) == 3:  # the commonest layer, which has a kernel of its own
+    kind = draw.choice(["any", "any", "depthwise", "commonest"])  # the last two have kernels of their own
+    if kind == "depthwise":
+        c, groups, settings["dilation"] = 1, draw.integer(2, 3), draw.choice([(1, 1), settings["dilation"]])
+        f = draw.choice([1, f])
+    elif kind == "commonest":
         (h, w), padding = (draw.integer(1, 5), draw.integer(1, 5)), draw.integer(0, 1)
         settings, groups = dict(stride=(1, 1), padding=(padding, padding), dilation=(1, 1)), 1
         n = draw.integer(1, 3)  # of two images, each may go to a thread of its own

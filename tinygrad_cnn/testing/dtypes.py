@@ -80,12 +80,11 @@ def dtypes(op: Op, arguments: Arguments) -> None:
             with np.errstate(all="ignore"):
                 recorded = Recorded(op, mixture.given)
                 found = _gradients(recorded)
+        except TinygradError:
+            continue  # refused, if only by NumPy
         except Exception as error:
-            if isinstance(error, TinygradError):
-                continue  # refused, if only by NumPy
-            why = (
-                f"It fails in NumPy ({type(error).__name__}: {error}). Convert them, or refuse them in the op's check."
-            )
+            raised = f"{type(error).__name__}: {error}"
+            why = f"It fails in NumPy ({raised}). Convert them, or refuse them in the op's check."
             refuse(op, mixture.given, Cause("mixed dtypes", why), property="dtypes", where=mixture.where)
         growth = _growth(op, arguments, alike.arrays)
         for result, want in zip(recorded.arrays, alike.arrays, strict=True):
