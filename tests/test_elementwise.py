@@ -7,8 +7,13 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, InPlaceError
+from tinygrad_cnn.kernels import elementwise
 from tinygrad_cnn.kernels.erf import erf, erfc
 from tinygrad_cnn.kernels.select import keep, select
+
+
+def select_positive(x):
+    return select(x > 0, x, -2 * x)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-15), (np.float32, 5e-7)])
@@ -34,6 +39,31 @@ def test_selection_by_bits_is_where(dtype):
     np.testing.assert_array_equal(select(mask.T, x.T, y.T[:1]), np.where(mask.T, x.T, y.T[:1]))
     np.testing.assert_array_equal(keep(x[::-1], mask[::-1]), np.where(mask, x, 0)[::-1])
     assert select(mask, x, y).dtype == keep(x, mask).dtype == dtype
+
+
+@pytest.mark.parametrize(
+    "function", [np.negative, lambda x: x + 1, lambda x: (x + 1).view(np.float32), select_positive]
+)
+def test_large_arrays_are_worked_on_in_parts(function, monkeypatch):
+    monkeypatch.setattr(elementwise, "PART", 1 << 10)
+    monkeypatch.setattr(elementwise, "_LEAST", 1 << 10)
+    sizes = []
+
+    def watched(x):
+        sizes.append(x.size)
+        return function(x)
+
+    x = np.random.default_rng(0).normal(size=(40, 100)).astype(np.float32)
+    np.testing.assert_array_equal(elementwise.in_parts(watched)(x), function(x))
+    assert sum(sizes) == x.size + 1  # one element tells the dtype
+    assert max(sizes) == 1 << 10
+
+
+def test_what_returns_its_argument_gets_all_of_it(monkeypatch):
+    monkeypatch.setattr(elementwise, "_LEAST", 1 << 10)
+    x = np.zeros((40, 100))
+    assert elementwise.in_parts(lambda x: x)(x) is x
+    assert np.shares_memory(elementwise.in_parts(lambda x: x[...])(x), x)
 
 
 def test_what_is_not_chosen_leaves_no_trace():

@@ -12,7 +12,7 @@ from tinygrad_cnn.kernels import elementwise
 from tinygrad_cnn.kernels.elementwise import fill, in_parts
 from tinygrad_cnn.kernels.erf import erf
 from tinygrad_cnn.kernels.parallel import run, shares
-from tinygrad_cnn.kernels.select import select
+from tinygrad_cnn.kernels.select import keep, select
 from tinygrad_cnn.kernels.workspace import workspace
 
 
@@ -36,6 +36,55 @@ def silu(x: Array) -> Array:
 def _silu(x: Array, out: Array) -> None:
     _sigmoid(x, out)
     np.multiply(out, x, out=out)
+
+
+def leaky_relu(x: Array, slope: float) -> Array:
+    """x where x > 0, ``slope * x`` elsewhere."""
+    if 0 < slope <= 1:
+        return fill(np.empty_like(x), lambda x, out: np.maximum(x, np.multiply(x, slope, out=out), out=out), x)
+    return select(np.greater(x, 0), x, np.multiply(x, slope))
+
+
+def leaky_relu_grad(g: Array, x: Array, slope: float) -> Array:
+    """``g`` where x > 0, ``slope * g`` elsewhere."""
+    if not 0 <= slope <= 1:
+        return select(np.greater(x, 0), g, np.multiply(g, slope))
+
+    def work(g: Array, x: Array, out: Array) -> None:
+        mask = workspace("mask", x.shape, np.int8)
+        np.greater(x, 0, out=mask.view(bool))
+        np.copyto(out, mask)
+        out.clip(slope, 1, out=out)  # of ones and zeros, the slopes
+        np.multiply(out, g, out=out)
+
+    return fill(np.empty_like(g), work, g, x)
+
+
+def hardswish(x: Array) -> Array:
+    """``x * min(max(x + 3, 0), 6) / 6``."""
+    return fill(np.empty_like(x), _hardswish, x)
+
+
+def _hardswish(x: Array, out: Array) -> None:
+    np.add(x, 3, out=out)
+    out.clip(0, 6, out=out)
+    np.multiply(out, x, out=out)
+    np.divide(out, 6, out=out)
+
+
+def hardswish_grad(g: Array, x: Array) -> Array:
+    """``g`` times the slope: ``min(max(x + 3, 0), 6) / 6``, and within (-3, 3) ``x / 6`` besides."""
+    return fill(np.empty_like(g), _hardswish_grad, g, x)
+
+
+def _hardswish_grad(g: Array, x: Array, out: Array) -> None:
+    np.abs(x, out=out)
+    inside = keep(x, np.less(out, 3))
+    np.add(x, 3, out=out)
+    out.clip(0, 6, out=out)
+    np.add(out, inside, out=out)
+    np.multiply(out, g, out=out)
+    np.divide(out, 6, out=out)
 
 
 @in_parts

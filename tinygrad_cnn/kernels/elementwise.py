@@ -78,9 +78,12 @@ def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*cut, **settings, **more)
 
         rows = flat(arrays)
-        example = None if rows is None else call([row[:1] for row in rows])
-        if type(example) is not np.ndarray or example.base is not None or example.shape != (1,):
-            return function(*arguments, **settings)  # laid out differently, or one of the arguments is the result
+        if rows is None:
+            return function(*arguments, **settings)
+        example = call([row[:1] for row in rows])
+        is_new = type(example) is np.ndarray and not any(np.may_share_memory(example, row) for row in rows)
+        if not is_new or example.shape != (1,):
+            return function(*arguments, **settings)
         out = np.empty_like(first, dtype=example.dtype)
         if takes_out:
             return fill(out, lambda *parts, out: call(parts, out=out), *arrays, at_once=True)

@@ -16,7 +16,7 @@ from tinygrad_cnn.kernels import activation as kernels
 from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.kernels.select import clip, keep as keep_array, select
 from tinygrad_cnn.ops._samples import or_defaults, or_integers, unary
-from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero
+from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero, zero
 from tinygrad_cnn.ops.random import draw_uniform
 from tinygrad_cnn.ops.shape import reshape
 from tinygrad_cnn.ops.unary import erf, exp
@@ -83,15 +83,30 @@ _refuse(hardtanh, "b", DTypeError)
 
 
 @differentiable(elementwise="arithmetic")
-@in_parts
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Array:
     """x where x > 0, ``negative_slope * x`` elsewhere."""
-    if 0 < negative_slope <= 1:
-        return np.maximum(input, input * negative_slope)
-    return select(np.greater(input, 0), input, input * negative_slope)
+    return kernels.leaky_relu(input, negative_slope)
 
 
-leaky_relu.gradients(input=lambda g, input, negative_slope: choose(input > 0, g, g * negative_slope))
+@differentiable(elementwise="float")
+def leaky_relu_grad(input: Array, other: Array, negative_slope: float) -> Array:
+    """``input`` where ``other`` > 0, ``negative_slope * input`` elsewhere."""
+    return kernels.leaky_relu_grad(input, other, negative_slope)
+
+
+leaky_relu.gradients(input=lambda g, input, negative_slope: leaky_relu_grad(g, input, negative_slope))
+leaky_relu_grad.gradients(
+    input=lambda g, other, negative_slope: leaky_relu_grad(g, other, negative_slope), other=lambda g: zero(g)
+)
+leaky_relu_grad.reference(np.vectorize(lambda g, x, slope: g if x > 0 else slope * g, otypes=[float]))
+
+
+@leaky_relu_grad.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape, slope = draw.shape(), draw.choice([0.01, 0.0, 1.5, -0.5])
+    return dict(input=draw.array(shape), other=draw.array(shape, away_from=(0.0,)), negative_slope=slope)
+
+
 leaky_relu.samples(
     or_defaults(
         lambda draw: dict(unary(away_from=(0.0,))(draw), negative_slope=draw.choice([0.01, 0.0, 1.5, -0.5])),
@@ -355,15 +370,32 @@ _refuse(hardsigmoid, "biu", UnsupportedDTypeError)
 
 
 @differentiable(elementwise="arithmetic")
-@in_parts
 def hardswish(input: Array) -> Array:
     """``x * hardsigmoid(x)`` (Howard et al., "Searching for MobileNetV3", 2019)."""
-    return input * hardsigmoid.forward(input)
+    return kernels.hardswish(input)
 
 
-hardswish.gradients(
-    input=lambda g, input: choose(input >= 3, g, keep(g * (input / 3 + 0.5), (input <= -3) == 0)),
+@differentiable(elementwise="float")
+def hardswish_grad(input: Array, other: Array) -> Array:
+    """``input`` times the slope of hardswish at ``other``."""
+    return kernels.hardswish_grad(input, other)
+
+
+hardswish.gradients(input=lambda g, input: hardswish_grad(g, input))
+hardswish_grad.gradients(
+    input=lambda g, other: hardswish_grad(g, other), other=lambda g, input, other: keep(g * input / 3, abs(other) < 3)
 )
+hardswish_grad.reference(
+    np.vectorize(lambda g, x: 0.0 if x < -3 else g if x > 3 else g * (x / 3 + 0.5), otypes=[float])
+)
+
+
+@hardswish_grad.samples
+def _(draw: Any) -> dict[str, Any]:
+    shape = draw.shape()
+    return dict(input=draw.array(shape), other=draw.array(shape, -5, 5, away_from=(-3.0, 3.0)))
+
+
 hardswish.samples(unary(-5, 5, (-3.0, 3.0)))
 hardswish.reference(np.vectorize(lambda x: 0.0 if x < -3 else x if x > 3 else x * (x / 6 + 0.5), otypes=[float]))
 _refuse(hardswish, "biu", UnsupportedDTypeError)

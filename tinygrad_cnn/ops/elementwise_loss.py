@@ -14,10 +14,11 @@ import numpy as np
 from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import DTYPES, Array, require_floating
 from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedDTypeError
-from tinygrad_cnn.ops.activation import sigmoid
+from tinygrad_cnn.kernels.elementwise import in_parts
+from tinygrad_cnn.ops.activation import hardtanh, sigmoid
 from tinygrad_cnn.ops.elementwise import choose
 from tinygrad_cnn.ops.loss import REDUCTIONS, reduce_loss, spread_loss
-from tinygrad_cnn.ops.unary import abs, exp, log, log1p, sign
+from tinygrad_cnn.ops.unary import abs, exp, log, log1p
 
 __all__: list[str] = []
 
@@ -103,24 +104,26 @@ mse_loss.gradients(
 _declare(mse_loss, _pair(-1, 1), lambda x, t: (x - t) ** 2)
 
 
-def _clipped(difference: Any, bound: float) -> Any:
-    """``difference`` held in [-bound, bound]."""
-    return choose(abs(difference) < bound, difference, sign(difference) * bound)
+@in_parts
+def _huber(input: Array, target: Array, bound: float, factor: float) -> Array:
+    """``factor`` times half the squared difference; from ``bound`` on it goes on as a straight line."""
+    size = np.abs(input - target)
+    near = size.clip(0, bound)
+    return (size - near * 0.5) * (near * factor)
 
 
 @differentiable(grad_name="SmoothL1LossBackward0")
 def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta: float = 1.0) -> Array:
     """Half the squared difference over ``beta``; from ``beta`` on the absolute difference less ``beta / 2``."""
-    size = np.abs(input - target)
-    return reduce_loss(np.where(size < beta, size * size * (0.5 / beta), size - 0.5 * beta), reduction)
+    return reduce_loss(_huber(input, target, beta, 1 / beta), reduction)
 
 
 smooth_l1_loss.gradients(
     input=lambda g, input, target, reduction, beta, input_shape: (
-        _clipped(input - target, beta) * spread_loss(g * (1 / beta), reduction, input_shape)
+        hardtanh(input - target, -beta, beta) * spread_loss(g * (1 / beta), reduction, input_shape)
     ),
     target=lambda g, input, target, reduction, beta, input_shape: (
-        _clipped(target - input, beta) * spread_loss(g * (1 / beta), reduction, input_shape)
+        hardtanh(target - input, -beta, beta) * spread_loss(g * (1 / beta), reduction, input_shape)
     ),
 )
 _declare(
@@ -133,16 +136,15 @@ _declare(
 @differentiable(grad_name="HuberLossBackward0")
 def huber_loss(input: Array, target: Array, *, reduction: str = "mean", delta: float = 1.0) -> Array:
     """Half the squared difference; from ``delta`` on ``delta`` times (the absolute difference less ``delta / 2``)."""
-    size = np.abs(input - target)
-    return reduce_loss(np.where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta)), reduction)
+    return reduce_loss(_huber(input, target, delta, 1.0), reduction)
 
 
 huber_loss.gradients(
     input=lambda g, input, target, reduction, delta, input_shape: (
-        _clipped(input - target, delta) * spread_loss(g, reduction, input_shape)
+        hardtanh(input - target, -delta, delta) * spread_loss(g, reduction, input_shape)
     ),
     target=lambda g, input, target, reduction, delta, input_shape: (
-        _clipped(target - input, delta) * spread_loss(g, reduction, input_shape)
+        hardtanh(target - input, -delta, delta) * spread_loss(g, reduction, input_shape)
     ),
 )
 _declare(

@@ -301,7 +301,7 @@ def run_all(tasks: Sequence[Task], jobs: int) -> Iterator[Any]:
             process = context.Process(target=task, args=(theirs,))
             process.start()
             theirs.close()
-            running[mine] = number, process, time.time() + 60 + 6 * task.seconds
+            running[mine] = number, process, time.time() + 60 + 2 * task.seconds
         for connection in wait(list(running), timeout=1):
             assert isinstance(connection, Connection)
             number, process, _ = running.pop(connection)
