@@ -12,7 +12,7 @@ from tinygrad_cnn.kernels import elementwise
 from tinygrad_cnn.kernels.elementwise import fill, in_parts
 from tinygrad_cnn.kernels.erf import erf
 from tinygrad_cnn.kernels.parallel import run, shares
-from tinygrad_cnn.kernels.select import keep, select
+from tinygrad_cnn.kernels.select import select, write_kept
 from tinygrad_cnn.kernels.workspace import workspace
 
 
@@ -78,8 +78,10 @@ def hardswish_grad(g: Array, x: Array) -> Array:
 
 
 def _hardswish_grad(g: Array, x: Array, out: Array) -> None:
+    inside, mask = workspace("inside", x.shape, x.dtype), workspace("within", x.shape, bool)
     np.abs(x, out=out)
-    inside = keep(x, np.less(out, 3))
+    np.less(out, 3, out=mask)
+    write_kept(x, mask, inside)
     np.add(x, 3, out=out)
     out.clip(0, 6, out=out)
     np.add(out, inside, out=out)

@@ -62,6 +62,8 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool
 def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function that treats every element of its arrays alike go through large ones in parts."""
     takes_out = isinstance(function, np.ufunc)
+    if hasattr(function, "is_whole"):
+        return function
 
     @functools.wraps(function)
     def run_in_parts(*arguments: Any, **settings: Any) -> Any:
@@ -90,6 +92,12 @@ def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
         return fill(out, lambda *parts, out: copy(call(parts), out), *arrays)
 
     return run_in_parts
+
+
+def whole(formula: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark what ``in_parts`` should leave as it is: a call of an op that goes through its arrays in parts itself."""
+    formula.is_whole = True  # type: ignore[attr-defined]  # functions have attributes
+    return formula
 
 
 def copy(source: Array, target: Array) -> None:

@@ -1,7 +1,7 @@
 """Choosing between values by a mask, bit by bit: five to ten times faster than ``np.where`` on unordered masks.
 
-A mask turned into integers of zeros and ones everywhere (0 and -1) chooses with ``&``; so what is not chosen
-leaves no trace, not even an inf or a nan.
+A mask turned into 0 and -1 (all bits set), in int8, which widens to any integer, chooses with ``&``; so what is not
+chosen leaves no trace, not even an inf or a nan.
 """
 
 from __future__ import annotations
@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.kernels.elementwise import BITS, fill, in_parts
+from tinygrad_cnn.kernels.elementwise import BITS, fill
 from tinygrad_cnn.kernels.workspace import workspace
 
 
-def _spread(mask: Any) -> Array:
-    """0 where the mask is False, -1 (all bits set) where it is True, in int8, which widens to any integer."""
-    return np.asarray(np.negative(np.asarray(mask, dtype=bool).view(np.int8)))
-
-
-@in_parts
 def keep(x: Array, mask: Any) -> Array:
     """``x`` where ``mask`` holds, 0 elsewhere."""
-    x = np.asarray(x)
-    bits = np.bitwise_and(x.view(BITS[x.itemsize]), _spread(mask))
+    x, mask = np.asarray(x), np.asarray(mask, dtype=bool)
+    if x.shape == mask.shape:
+        return fill(np.empty_like(x), write_kept, x, mask)
+    bits = np.bitwise_and(x.view(BITS[x.itemsize]), np.negative(mask.view(np.int8)))
     return np.asarray(bits.view(x.dtype))
+
+
+def write_kept(x: Array, mask: Array, out: Array) -> None:
+    """``keep`` into ``out``."""
+    bits, spread = BITS[x.itemsize], workspace("mask", x.shape, np.int8)
+    np.negative(mask.view(np.int8), out=spread)
+    np.bitwise_and(x.view(bits), spread, out=out.view(bits))
 
 
 def keep_nonzero(x: Array, other: Array) -> Array:
@@ -40,14 +43,28 @@ def _keep_nonzero(x: Array, other: Array, out: Array) -> None:
     np.bitwise_and(x.view(bits), mask, out=out.view(bits))
 
 
-@in_parts
 def select(mask: Any, x: Any, y: Any) -> Array:
     """``x`` where ``mask`` holds, ``y`` elsewhere; numbers take the dtype of the array beside them."""
-    dtype = np.result_type(x, y)
+    dtype, mask = np.result_type(x, y), np.asarray(mask, dtype=bool)
     integer = BITS[dtype.itemsize]
     x, y = np.asarray(x, dtype).view(integer), np.asarray(y, dtype).view(integer)
-    bits = np.bitwise_and(np.bitwise_xor(x, y), _spread(mask))
-    return np.asarray(np.bitwise_xor(bits, y).view(dtype))
+    if x.shape == y.shape == mask.shape:
+        out = fill(np.empty_like(x), _select, mask, x, y)
+    elif x.shape == mask.shape and not y.ndim:
+        out = fill(np.empty_like(x), lambda mask, x, out: _select(mask, x, y, out), mask, x)
+    elif y.shape == mask.shape and not x.ndim:
+        out = fill(np.empty_like(y), lambda mask, y, out: _select(mask, x, y, out), mask, y)
+    else:
+        out = np.empty(np.broadcast_shapes(mask.shape, x.shape, y.shape), integer)
+        _select(mask, x, y, out)
+    return out.view(dtype)
+
+
+def _select(mask: Array, x: Array, y: Array, out: Array) -> None:
+    """Of integers that stand for the numbers' bits."""
+    np.bitwise_xor(x, y, out=out)
+    np.bitwise_and(out, np.negative(mask.view(np.int8), out=workspace("mask", mask.shape, np.int8)), out=out)
+    np.bitwise_xor(out, y, out=out)
 
 
 def clip(x: Array, low: float, high: float) -> Array:

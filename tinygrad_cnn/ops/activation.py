@@ -13,7 +13,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import DivisionError, DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import activation as kernels
-from tinygrad_cnn.kernels.elementwise import in_parts
+from tinygrad_cnn.kernels.elementwise import in_parts, whole
 from tinygrad_cnn.kernels.select import clip, keep as keep_array, select
 from tinygrad_cnn.ops._samples import or_defaults, or_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero, zero
@@ -60,7 +60,7 @@ def relu(input: Array) -> Array:
     return np.maximum(input, 0) if input.dtype.kind != "f" else clip(input, 0.0, math.inf)
 
 
-relu.gradients(input=lambda g, out: keep_nonzero(g, out))
+relu.gradients(input=whole(lambda g, out: keep_nonzero(g, out)))
 relu.samples(or_integers(unary(away_from=(0.0,))))
 relu.reference(np.vectorize(lambda x: x if x > 0 else 0.0))
 _refuse(relu, "b", DTypeError)
@@ -94,7 +94,7 @@ def leaky_relu_grad(input: Array, other: Array, negative_slope: float) -> Array:
     return kernels.leaky_relu_grad(input, other, negative_slope)
 
 
-leaky_relu.gradients(input=lambda g, input, negative_slope: leaky_relu_grad(g, input, negative_slope))
+leaky_relu.gradients(input=whole(lambda g, input, negative_slope: leaky_relu_grad(g, input, negative_slope)))
 leaky_relu_grad.gradients(
     input=lambda g, other, negative_slope: leaky_relu_grad(g, other, negative_slope), other=lambda g: zero(g)
 )
@@ -381,7 +381,7 @@ def hardswish_grad(input: Array, other: Array) -> Array:
     return kernels.hardswish_grad(input, other)
 
 
-hardswish.gradients(input=lambda g, input: hardswish_grad(g, input))
+hardswish.gradients(input=whole(lambda g, input: hardswish_grad(g, input)))
 hardswish_grad.gradients(
     input=lambda g, other: hardswish_grad(g, other), other=lambda g, input, other: keep(g * input / 3, abs(other) < 3)
 )

@@ -14,7 +14,7 @@ from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Array, MaskArray, Number, get_default_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels import select as kernels
-from tinygrad_cnn.kernels.elementwise import in_parts
+from tinygrad_cnn.kernels.elementwise import in_parts, whole
 from tinygrad_cnn.ops._samples import binary, offset_integers, or_integers, or_numbers
 
 __all__ = [
@@ -43,7 +43,7 @@ def keep(input: Array, mask: MaskArray) -> Array:
     return kernels.keep(input, mask)
 
 
-keep.gradients(input=lambda g, mask: keep(g, mask))
+keep.gradients(input=whole(lambda g, mask: keep(g, mask)))
 keep.reference(lambda input, mask: np.where(mask, input, 0.0))
 
 
