@@ -7,6 +7,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.kernels import rows
+from tinygrad_cnn.ops import norm as ops
 from tinygrad_cnn.testing import gradcheck, gradgradcheck
 
 F = tg.nn.functional
@@ -129,6 +130,30 @@ def test_large_inputs_take_several_blocks():
     h = centred / std
     expected = (g - g.mean((0, 2, 3), keepdims=True) - h * (g * h).mean((0, 2, 3), keepdims=True)) / std
     np.testing.assert_allclose(leaf.grad, expected, rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((5, 6, 7, 7), 3), ((3, 64, 50, 51), 8), ((4, 3, 90_001), 3), ((7, 8), 2)]
+)
+def test_group_norm_of_any_size_and_layout_is_its_composite(shape, groups, threads):
+    images, upstream = (values(*shape, seed=seed).float() for seed in (0, 1))
+    channels_last = images.movedim(1, -1).contiguous().movedim(-1, 1)
+    weight, bias = (values(shape[1], seed=seed).float().requires_grad_() for seed in (2, 3))
+    before = tg.get_num_threads()
+    tg.set_num_threads(threads)
+    try:
+        for given in (images, channels_last):
+            x = (given + 3).requires_grad_()
+            out = F.group_norm(x, groups, weight, bias)
+            simple = ops.group_norm._composite(x.double(), weight.double(), bias.double(), groups=groups, eps=1e-5)
+            np.testing.assert_allclose(out.detach(), simple.detach(), atol=5e-5)
+            found = tg.autograd.grad(out, (x, weight, bias), upstream)
+            wanted = tg.autograd.grad(simple, (x, weight, bias), upstream.double())
+            for one, other in zip(found, wanted, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    finally:
+        tg.set_num_threads(before)
 
 
 # ---------------------------------------------------------------------------------------------- losses

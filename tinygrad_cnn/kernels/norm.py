@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_cnn.kernels.half import in_single
-from tinygrad_cnn.kernels.rows import blocks, column_sums, fold, join, over_shares, repeat, rows_joined
+from tinygrad_cnn.kernels.rows import (
+    blocks,
+    column_sums,
+    fold,
+    join,
+    over_samples,
+    over_shares,
+    pixels_joined,
+    repeat,
+    rows_joined,
+)
 from tinygrad_cnn.kernels.workspace import workspace
 
 Gradients = tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]
@@ -197,3 +207,80 @@ def layer_norm_grads(
 
     weight_grad = fold(over_shares(work, rows, 8), 1).astype(rows.dtype)
     return out if needs[0] else None, weight_grad if needs[1] else None, column_sums(g) if needs[2] else None
+
+
+# ------------------------------------------------------------------------------- groups of channels, by sample
+def _by_group(sums: np.ndarray, groups: int, channels: int) -> np.ndarray:
+    """Sums of each column (n, j*C) added up for each group of neighbouring channels, (n, groups)."""
+    return sums.reshape(len(sums), -1, groups, channels // groups).sum((1, 3), dtype=np.float64)
+
+
+@in_single
+def group_norm(
+    images: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, groups: int, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N,P,C), each group of channels of each sample normalised -> the result, mean and biased variance (N,groups)."""
+    n, pixels, c = images.shape
+    joined, size, width = pixels_joined(images), max(1, pixels * c // groups), c // groups
+    mean, var, out = np.empty((n, groups), images.dtype), np.empty((n, groups), images.dtype), np.empty_like(images)
+
+    def wide(values: np.ndarray) -> np.ndarray:  # (n, C), for rows that are joined
+        return np.tile(values, joined)[:, None]
+
+    def work(block: slice) -> None:
+        rows, result = (a[block].reshape(-1, pixels // joined, joined * c) for a in (images, out))
+        mean[block] = _by_group(np.add.reduce(rows, axis=1), groups, c) / size
+        np.subtract(rows, wide(np.repeat(mean[block], width, axis=1)), out=result)
+        var[block] = _by_group(np.einsum("npk,npk->nk", result, result), groups, c) / size
+        scale = np.repeat(1 / np.sqrt(var[block] + eps), width, axis=1)
+        result *= wide(scale if weight is None else scale * weight)
+        if bias is not None:
+            result += wide(bias[None])
+
+    over_samples(work, images, 6)
+    return out, mean, var
+
+
+@in_single
+def group_norm_grads(
+    g: np.ndarray,
+    images: np.ndarray,
+    weight: np.ndarray | None,
+    mean: np.ndarray,
+    var: np.ndarray,
+    groups: int,
+    eps: float,
+    needs: tuple[bool, ...],
+) -> Gradients:
+    """The gradients of ``group_norm`` for the images, the weight and the bias; None where not needed.
+
+    With the normalised values h, and means over each group: d x = (g w - mean(g w) - h * mean(g w h)) / std.
+    """
+    _, pixels, c = images.shape
+    joined, size, width = pixels_joined(images), max(1, pixels * c // groups), c // groups
+    out = np.empty_like(images)
+
+    def wide(values: np.ndarray) -> np.ndarray:  # (n, C), for rows that are joined
+        return np.tile(values.astype(images.dtype), joined)[:, None]
+
+    def work(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        rows, upstream, result = (a[block].reshape(-1, pixels // joined, joined * c) for a in (images, g, out))
+        invstd = np.repeat(1 / np.sqrt(var[block] + eps), width, axis=1)
+        np.subtract(rows, wide(np.repeat(mean[block], width, axis=1)), out=result)
+        result *= wide(invstd)
+        products = np.einsum("npk,npk->nk", upstream, result).reshape(-1, joined, c).sum(1, dtype=np.float64)
+        sums = np.add.reduce(upstream, axis=1).reshape(-1, joined, c).sum(1, dtype=np.float64)
+        if needs[0]:
+            factor = 1 if weight is None else weight
+            of_products, of_sums = (
+                np.repeat(_by_group(s * factor, groups, c) / size, width, axis=1) for s in (products, sums)
+            )
+            weighted = workspace("norm_upstream", rows.shape, rows.dtype)
+            result *= wide(-of_products * invstd)
+            result += np.multiply(upstream, wide(invstd * factor), out=weighted)
+            result -= wide(of_sums * invstd)
+        return products.sum(0), sums.sum(0)
+
+    found = over_samples(work, images, 8)
+    weight_grad, bias_grad = np.zeros((2, c), images.dtype) if not found else np.sum(found, axis=0).astype(images.dtype)
+    return out if needs[0] else None, weight_grad if needs[1] else None, bias_grad if needs[2] else None

@@ -72,6 +72,23 @@ def repeat(values: np.ndarray, joined: int) -> np.ndarray:
     return out.reshape(-1)
 
 
+def pixels_joined(images: np.ndarray) -> int:
+    """How many of the pixels of a sample of (N,P,C) to join in one row: a divisor of P."""
+    _, pixels, channels = images.shape
+    most = min(max(1, WIDTH // max(channels, 1)), pixels)
+    return next((joined for joined in range(most, 0, -1) if pixels % joined == 0), 1)
+
+
+def over_samples(task: Callable[[slice], T], images: np.ndarray, passes: int) -> list[T]:
+    """``task`` of as many samples at a time as stay in the cache, over the threads; the results in their order."""
+    step = max(1, BLOCK // max(1, images[:1].nbytes))
+
+    def work(share: slice) -> list[T]:
+        return [task(slice(i, min(i + step, share.stop))) for i in range(share.start, share.stop, step)]
+
+    return [result for results in over_shares(work, images, passes) for result in results]
+
+
 def column_sums(rows: np.ndarray) -> np.ndarray:
     """The sum of each column."""
     joined = rows_joined(rows)

@@ -259,3 +259,82 @@ def _(input: Array, weight: Array | None, bias: Array | None, *, dims: int, eps:
         out[index] = _standardised(input[index], eps) * (1 if weight is None else weight)
         out[index] += 0 if bias is None else bias
     return out
+
+
+# --------------------------------------------------------------------------------------------- group norm
+@differentiable(residuals=("mean", "var"), grad_name="NativeGroupNormBackward0")
+def group_norm(
+    input: Array, weight: Array | None = None, bias: Array | None = None, *, groups: int, eps: float
+) -> tuple[Array, ...]:
+    """Normalise each group of channels of each sample of (N,C,*), then scale and shift each channel.
+
+    The residuals are the groups' means and biased variances, (N,groups). Source: Wu and He 2018, section 3.
+    """
+    out, mean, var = kernels.group_norm(_by_sample(input), weight, bias, groups, eps)
+    return images_of(out, input.shape), mean, var
+
+
+def _by_sample(images: Array) -> Array:
+    """(N,C,*) as (N,P,C)."""
+    return rows_of(images).reshape(images.shape[0], math.prod(images.shape[2:]), images.shape[1])
+
+
+def _group_norm_gradients(
+    g: Array,
+    input: Array,
+    weight: Array | None,
+    mean: Array,
+    var: Array,
+    groups: int,
+    eps: float,
+    needs: tuple[bool, ...],
+) -> Gradients:
+    images, *rest = kernels.group_norm_grads(_by_sample(g), _by_sample(input), weight, mean, var, groups, eps, needs)
+    return (None if images is None else images_of(images, input.shape), *rest)
+
+
+group_norm.fused_gradients(("input", "weight", "bias"), _group_norm_gradients)
+
+
+@group_norm.composite
+def _(input: Any, weight: Any = None, bias: Any = None, *, groups: int, eps: float) -> Any:
+    shape = tuple(input.shape)
+    split = input.reshape((shape[0], groups, -1))
+    centred = split - split.mean(-1, True)
+    out = (centred * ((centred * centred).mean(-1, True) + eps) ** -0.5).reshape(shape)
+    if weight is not None:
+        out = out * per_channel(weight, input.ndim)
+    return out if bias is None else out + per_channel(bias, input.ndim)
+
+
+@group_norm.check
+def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, groups: int, eps: float) -> None:
+    require_floating(input, "group_norm")
+    _check_parameters("group_norm", input, input.shape[1:2], weight=weight, bias=bias)
+
+
+group_norm.refuses(
+    UnsupportedDTypeError, "input expected a floating dtype", input=np.ones((2, 4), int), groups=2, eps=1e-5
+)
+group_norm.refuses(ShapeError, "weight expected shape (4,)", input=(2, 4), weight=(2,), groups=2, eps=1e-5)
+group_norm.refuses(DTypeError, "mixed dtype", input=(2, 4), bias=np.ones(4, np.float32), groups=2, eps=1e-5)
+
+
+@group_norm.samples
+def _(draw: Any) -> dict[str, Any]:
+    groups, width, pixels = draw.integer(1, 2), draw.integer(1, 2), draw.shape(max_dims=2, max_side=3)
+    shape = (draw.integer(1, 3), groups * width, *(pixels if width > 1 else (2, *pixels[:1])))
+    mean = draw.choice([0.0, 0.0, 0.0, 30.0])
+    affine = _draw_affine(draw, shape[1:2])
+    return dict(input=draw.distinct(shape) + mean, **affine, groups=groups, eps=draw.choice([1e-5, 1e-2]))
+
+
+@group_norm.reference
+def _(input: Array, weight: Array | None, bias: Array | None, *, groups: int, eps: float) -> Array:
+    out, width = np.empty(input.shape), input.shape[1] // groups
+    for n, k in np.ndindex(len(input), groups):
+        group = slice(k * width, (k + 1) * width)
+        out[n, group] = _standardised(input[n, group], eps)
+    for n, c in np.ndindex(*input.shape[:2]):
+        out[n, c] = out[n, c] * (1 if weight is None else weight[c]) + (0 if bias is None else bias[c])
+    return out

@@ -16,7 +16,6 @@ from tinygrad_cnn.nn.functional.pool import avg_pool2d
 from tinygrad_cnn.ops import norm as ops
 from tinygrad_cnn.ops.info import finfo
 from tinygrad_cnn.ops.inplace import is_recorded, write
-from tinygrad_cnn.ops.norm import per_channel
 from tinygrad_cnn.ops.pad import constant_pad_nd
 
 __all__ = [
@@ -178,20 +177,15 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
 def _by_groups(op: str, input: Any, groups: int, weight: Any, bias: Any, eps: float) -> tuple[Any, Any, Any]:
     """Each group of channels normalised, and its mean and biased variance, one a sample and group."""
-    samples, channels = input.shape[:2]
+    channels = input.shape[1]
     for name, value in (("weight", weight), ("bias", bias)):
         if value is not None and tuple(value.shape) != (channels,):
             raise ShapeError(
                 f"{op}: Expected {name} to be a vector of size equal to the number of channels in input, but got "
                 f"{name} of shape {list(value.shape)} and input of shape {list(input.shape)}"
             )
-    width = channels // groups * math.prod(input.shape[2:])
-    rows = input.reshape((samples * groups, width))
-    out, mean, var = ops.layer_norm.with_residuals(rows, dims=1, eps=eps)
-    out = out.reshape(tuple(input.shape))
-    if weight is not None:
-        out = out * per_channel(weight, input.ndim)
-    return (out if bias is None else out + per_channel(bias, input.ndim)), mean, var
+    out, mean, var = ops.group_norm.with_residuals(input, weight, bias, groups=groups, eps=eps)
+    return out, mean, var
 
 
 def instance_norm(
