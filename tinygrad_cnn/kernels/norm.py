@@ -10,9 +10,9 @@ from tinygrad_cnn.kernels.rows import (
     column_sums,
     fold,
     join,
+    joined_pixels,
     over_samples,
     over_shares,
-    pixels_joined,
     repeat,
     rows_joined,
 )
@@ -210,9 +210,24 @@ def layer_norm_grads(
 
 
 # ------------------------------------------------------------------------------- groups of channels, by sample
-def _by_group(sums: np.ndarray, groups: int, channels: int) -> np.ndarray:
-    """Sums of each column (n, j*C) added up for each group of neighbouring channels, (n, groups)."""
-    return sums.reshape(len(sums), -1, groups, channels // groups).sum((1, 3), dtype=np.float64)
+def _by_group(values: np.ndarray, groups: int) -> np.ndarray:
+    """The sum of (n, C) over each group of neighbouring channels, (n, groups)."""
+    return values.reshape(len(values), groups, -1).sum(2)
+
+
+def _by_channel(values: np.ndarray, channels: int) -> np.ndarray:
+    """One value a group, (n, groups), as one a channel, (n, C)."""
+    return np.repeat(values, channels // values.shape[1], axis=1)
+
+
+def _wide(values: np.ndarray, joined: int, dtype: np.dtype) -> np.ndarray:
+    """One value a sample and channel, (n, C), for rows that are joined."""
+    return np.tile(values.astype(dtype), joined)[:, None]
+
+
+def _unjoined(sums: np.ndarray, joined: int) -> np.ndarray:
+    """What was found for each column of joined rows, as one value a sample and channel."""
+    return sums.reshape(len(sums), joined, -1).sum(1, dtype=np.float64)
 
 
 @in_single
@@ -221,21 +236,24 @@ def group_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N,P,C), each group of channels of each sample normalised -> the result, mean and biased variance (N,groups)."""
     n, pixels, c = images.shape
-    joined, size, width = pixels_joined(images), max(1, pixels * c // groups), c // groups
-    mean, var, out = np.empty((n, groups), images.dtype), np.empty((n, groups), images.dtype), np.empty_like(images)
-
-    def wide(values: np.ndarray) -> np.ndarray:  # (n, C), for rows that are joined
-        return np.tile(values, joined)[:, None]
+    size, dtype = max(1, pixels * c // groups), images.dtype
+    mean, var, out = np.empty((n, groups), dtype), np.empty((n, groups), dtype), np.empty_like(images)
 
     def work(block: slice) -> None:
-        rows, result = (a[block].reshape(-1, pixels // joined, joined * c) for a in (images, out))
-        mean[block] = _by_group(np.add.reduce(rows, axis=1), groups, c) / size
-        np.subtract(rows, wide(np.repeat(mean[block], width, axis=1)), out=result)
-        var[block] = _by_group(np.einsum("npk,npk->nk", result, result), groups, c) / size
-        scale = np.repeat(1 / np.sqrt(var[block] + eps), width, axis=1)
-        result *= wide(scale if weight is None else scale * weight)
-        if bias is not None:
-            result += wide(bias[None])
+        sums = squares = np.zeros((1, c))
+        for rows, joined in joined_pixels(images[block]):
+            sums = sums + _unjoined(np.add.reduce(rows, axis=1), joined)
+        mean[block] = _by_group(sums, groups) / size
+        parts = list(zip(joined_pixels(images[block]), joined_pixels(out[block]), strict=True))
+        for (rows, joined), (result, _) in parts:
+            np.subtract(rows, _wide(_by_channel(mean[block], c), joined, dtype), out=result)
+            squares = squares + _unjoined(np.einsum("npk,npk->nk", result, result), joined)
+        var[block] = _by_group(squares, groups) / size
+        scale = _by_channel(1 / np.sqrt(var[block] + eps), c)
+        for _, (result, joined) in parts:
+            result *= _wide(scale if weight is None else scale * weight, joined, dtype)
+            if bias is not None:
+                result += _wide(bias[None], joined, dtype)
 
     over_samples(work, images, 6)
     return out, mean, var
@@ -257,30 +275,27 @@ def group_norm_grads(
     With the normalised values h, and means over each group: d x = (g w - mean(g w) - h * mean(g w h)) / std.
     """
     _, pixels, c = images.shape
-    joined, size, width = pixels_joined(images), max(1, pixels * c // groups), c // groups
+    size, dtype, factor = max(1, pixels * c // groups), images.dtype, 1 if weight is None else weight
     out = np.empty_like(images)
 
-    def wide(values: np.ndarray) -> np.ndarray:  # (n, C), for rows that are joined
-        return np.tile(values.astype(images.dtype), joined)[:, None]
-
     def work(block: slice) -> tuple[np.ndarray, np.ndarray]:
-        rows, upstream, result = (a[block].reshape(-1, pixels // joined, joined * c) for a in (images, g, out))
-        invstd = np.repeat(1 / np.sqrt(var[block] + eps), width, axis=1)
-        np.subtract(rows, wide(np.repeat(mean[block], width, axis=1)), out=result)
-        result *= wide(invstd)
-        products = np.einsum("npk,npk->nk", upstream, result).reshape(-1, joined, c).sum(1, dtype=np.float64)
-        sums = np.add.reduce(upstream, axis=1).reshape(-1, joined, c).sum(1, dtype=np.float64)
+        invstd, centre = _by_channel(1 / np.sqrt(var[block] + eps), c), _by_channel(mean[block], c)
+        products = sums = np.zeros((1, c))
+        parts = list(zip(*(joined_pixels(a[block]) for a in (images, g, out)), strict=True))
+        for (rows, joined), (upstream, _), (result, _) in parts:
+            np.subtract(rows, _wide(centre, joined, dtype), out=result)
+            result *= _wide(invstd, joined, dtype)
+            products = products + _unjoined(np.einsum("npk,npk->nk", upstream, result), joined)
+            sums = sums + _unjoined(np.add.reduce(upstream, axis=1), joined)
         if needs[0]:
-            factor = 1 if weight is None else weight
-            of_products, of_sums = (
-                np.repeat(_by_group(s * factor, groups, c) / size, width, axis=1) for s in (products, sums)
-            )
-            weighted = workspace("norm_upstream", rows.shape, rows.dtype)
-            result *= wide(-of_products * invstd)
-            result += np.multiply(upstream, wide(invstd * factor), out=weighted)
-            result -= wide(of_sums * invstd)
+            of_products, of_sums = (_by_channel(_by_group(s * factor, groups) / size, c) for s in (products, sums))
+            for (rows, joined), (upstream, _), (result, _) in parts:
+                weighted = workspace("norm_upstream", rows.shape, dtype)
+                result *= _wide(-of_products * invstd, joined, dtype)
+                result += np.multiply(upstream, _wide(invstd * factor, joined, dtype), out=weighted)
+                result -= _wide(of_sums * invstd, joined, dtype)
         return products.sum(0), sums.sum(0)
 
     found = over_samples(work, images, 8)
-    weight_grad, bias_grad = np.zeros((2, c), images.dtype) if not found else np.sum(found, axis=0).astype(images.dtype)
+    weight_grad, bias_grad = np.zeros((2, c), dtype) if not found else np.sum(found, axis=0).astype(dtype)
     return out if needs[0] else None, weight_grad if needs[1] else None, bias_grad if needs[2] else None

@@ -72,11 +72,13 @@ def repeat(values: np.ndarray, joined: int) -> np.ndarray:
     return out.reshape(-1)
 
 
-def pixels_joined(images: np.ndarray) -> int:
-    """How many of the pixels of a sample of (N,P,C) to join in one row: a divisor of P."""
-    _, pixels, channels = images.shape
-    most = min(max(1, WIDTH // max(channels, 1)), pixels)
-    return next((joined for joined in range(most, 0, -1) if pixels % joined == 0), 1)
+def joined_pixels(images: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """(N,P,C) as rows of j pixels each, (N, P/j, j*C), with j; what is left over is a row of its own."""
+    n, pixels, channels = images.shape
+    joined = max(min(WIDTH // max(channels, 1), pixels), 1)
+    whole = pixels - pixels % joined
+    cuts = [(slice(0, whole), joined), (slice(whole, pixels), pixels - whole)]
+    return [(images[:, cut].reshape(n, -1, j * channels), j) for cut, j in cuts if cut.start < cut.stop]
 
 
 def over_samples(task: Callable[[slice], T], images: np.ndarray, passes: int) -> list[T]:
