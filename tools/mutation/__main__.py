@@ -134,9 +134,8 @@ class Run:
         chosen = sorted((min(group, key=self._rank) for group in places.values()), key=self._rank)
         sample: list[Outcome] = []
         for mutant in chosen:
-            by_tests_alone = self._is_test(mutant)
-            if "/ops/" not in mutant.path or not by_tests_alone:
-                sample.append(Outcome(mutant, self._is_op(mutant) and not by_tests_alone))
+            if not self._is_test(mutant):
+                sample.append(Outcome(mutant, self._is_op(mutant)))
                 if sum(o.is_op for o in sample) == self.options.sample:
                     break
         return sample
@@ -146,9 +145,15 @@ class Run:
         return hashlib.sha256(f"{self.options.seed} {mutant.key}".encode()).hexdigest()
 
     def _executing(self, path: str, lines: Iterable[int]) -> set[str]:
-        """The ops whose kit executes any of these lines, samples and references apart."""
+        """The ops whose kit executes any of these lines; samples and references count for kernels alone.
+
+        There they compare what a kernel gives with its definition.
+        """
         executed = self.trace["lines"].get(path, {})
-        return {name for n in lines for name in executed.get(str(n), ())} - {"test", "import", "", *self.left_out}
+        names = {name for n in lines for name in executed.get(str(n), ())} - {"import", ""}
+        if "/kernels/" in path:
+            names = {name.removeprefix(kit.TEST) for name in names}
+        return {name for name in names if not name.startswith(kit.TEST)} - set(self.left_out)
 
     def _ops(self, mutant: Mutant) -> list[str]:
         """The ops to try a mutant with: those that execute its lines, of its own file first, the quickest first.
@@ -165,16 +170,13 @@ class Run:
         return sorted(names, key=lambda name: (name not in own, name not in mutant.old, self.trace["seconds"][name]))
 
     def _is_test(self, mutant: Mutant) -> bool:
-        """Whether only samples and references execute the function that it lies in.
-
-        In ``ops/`` that is a part of the test; in ``kernels/`` a function that the layers call, and the kit doesn't.
-        """
+        """Whether it lies in a function of ``ops/`` that only samples and references execute: a part of the test."""
         executed = self.trace["lines"].get(mutant.path, {})
-        if mutant.at_import:
+        if mutant.at_import or "/kernels/" in mutant.path:
             return False
         lines = range(mutant.first, mutant.last + 1) if not mutant.scope else self._scope(mutant)
         found = {name for n in lines for name in executed.get(str(n), ())} - {"import", ""}
-        return found == {"test"}
+        return bool(found) and all(name.startswith(kit.TEST) for name in found)
 
     def _scope(self, mutant: Mutant) -> range:
         """The lines of the body of the outermost function around a mutant."""
@@ -301,7 +303,7 @@ def run_all(tasks: Sequence[Task], jobs: int) -> Iterator[Any]:
             process = context.Process(target=task, args=(theirs,))
             process.start()
             theirs.close()
-            running[mine] = number, process, time.time() + 60 + 2 * task.seconds
+            running[mine] = number, process, time.time() + 60 + task.seconds / 2
         for connection in wait(list(running), timeout=1):
             assert isinstance(connection, Connection)
             number, process, _ = running.pop(connection)
@@ -312,7 +314,7 @@ def run_all(tasks: Sequence[Task], jobs: int) -> Iterator[Any]:
                 results[number] = _ending(process.exitcode or 0)
             process.join()
         for connection, (number, process, deadline) in list(running.items()):
-            if time.time() > deadline:  # computing is limited in the child; this is for one that sleeps
+            if time.time() > deadline:  # of one that sleeps: computing is limited
                 process.kill()
                 process.join()
                 results[number] = "timeout"

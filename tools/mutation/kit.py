@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = "tinygrad_cnn"
+TEST = "test of "  # what the lines that a sample or a reference executes are filed under, before the op's name
 MEMORY = 6 << 30  # bytes of address space; a mutated shape can ask for anything
 PATIENCE = 60  # seconds for an op without any mutant
 
@@ -151,11 +152,11 @@ def trace_ops(folder: Path, examples: int, seed: int) -> dict[str, Any]:
 
 
 def aside(recorder: Any, op: Any, name: str) -> None:
-    """Record what an op's samples and reference execute under the name of "test"."""
+    """Record what an op's samples and reference execute under a name of its own."""
 
     def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            recorder.switch_context("test")
+            recorder.switch_context(TEST + name)
             try:
                 return function(*args, **kwargs)
             finally:
