@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import machine, peers, report
 from benchmarks.contest import OURS, contest
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALL, MORE, WORKLOADS
 
 COMMANDS = ("ideas", "noise", "scaling", "mnist")
 
@@ -39,10 +39,10 @@ def chosen(text: str | None) -> list[str]:
 
 
 def known_workloads(names: list[str]) -> list[str]:
-    """The names, checked; all if there are none."""
-    unknown = [name for name in names if name not in WORKLOADS]
+    """The names, checked; those of the README's table if there are none."""
+    unknown = [name for name in names if name not in ALL]
     if unknown:
-        raise SystemExit(f"unknown workload {', '.join(unknown)}; known: {', '.join(WORKLOADS)}")
+        raise SystemExit(f"unknown workload {', '.join(unknown)}; known: {', '.join(ALL)}")
     return names or list(WORKLOADS)
 
 
@@ -61,22 +61,23 @@ def write_json(path: Path | None, value: Any) -> None:
 
 def compare(arguments: list[str]) -> None:
     """The command without a name: the table of all workloads."""
-    lines = [f"  {name:20} {workload.title}" for name, workload in WORKLOADS.items()]
+    lines = [f"  {name:20} {workload.title}" for name, workload in ALL.items()]
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
         epilog="\n".join(["workloads:", *lines]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which ones (default: all)")
+    parser.add_argument("workloads", nargs="*", metavar="WORKLOAD", help="which ones (default: those of the table)")
     add_common(parser)
+    parser.add_argument("--more", action="store_true", help=f"those that aren't in the table: {', '.join(MORE)}")
     parser.add_argument("--rounds", type=int, default=8, help="turns of each library (default: 8)")
     parser.add_argument("--steps", type=int, help="steps in a turn (default: as many as take 0.4 s)")
     parser.add_argument("--write-readme", action="store_true", help="put the table into the README")
     parser.add_argument("--from", metavar="FILE", type=Path, dest="source", help="show results of an earlier --json")
     parser.add_argument("--profile", action="store_true", help="instead: where our time goes, by op and by layer")
     options = parser.parse_args(arguments)
-    names = known_workloads(options.workloads)
+    names = known_workloads(options.workloads or (list(MORE) if options.more else []))
     if options.profile:
         from benchmarks.profiling import profile
 

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from benchmarks import machine
 from benchmarks.__main__ import known_workloads, write_json
 from benchmarks.contest import OURS
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALL
 
 
 class Stage(NamedTuple):
@@ -50,7 +50,7 @@ def serve(workload: str, stage: int) -> None:
 
     tg.set_num_threads(STAGES[stage].threads)
     with tg.backends.flags(**STAGES[stage].rule):
-        step = WORKLOADS[workload].build(tg)
+        step = ALL[workload].build(tg)
         step()
         for line in sys.stdin:
             seconds = []
@@ -94,7 +94,7 @@ def main(arguments: list[str]) -> None:
     names = known_workloads(options.workloads or default)
     print(machine.sentence(machine.describe([OURS])), end="\n\n")
     results = {name: measure(name, options.rounds, options.steps) for name in names}
-    print("| ms a step, with one idea after the other | " + " | ".join(WORKLOADS[name].title for name in names) + " |")
+    print("| ms a step, with one idea after the other | " + " | ".join(ALL[name].title for name in names) + " |")
     print("|---|" + "---:|" * len(names))
     for number, stage in enumerate(STAGES):
         print(f"| {stage.idea} | " + " | ".join(f"{results[name][number]:.1f}" for name in names) + " |")

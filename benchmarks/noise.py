@@ -18,7 +18,7 @@ from benchmarks import machine
 from benchmarks.__main__ import add_common, chosen, known_workloads, write_json
 from benchmarks.contest import OURS, Worker, quartiles
 from benchmarks.report import NAMES
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALL
 
 
 def measure(workload: str, libraries: list[str], threads: int, rounds: int, seconds: float) -> list[dict[str, object]]:
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
             results.append(row)
             low, high = row["beside_ms_quartiles"]
             print(
-                f"| {WORKLOADS[name].title} | {NAMES[row['library']]} | {row['alone_ms']:.2f} | {row['beside_ms']:.2f} "
+                f"| {ALL[name].title} | {NAMES[row['library']]} | {row['alone_ms']:.2f} | {row['beside_ms']:.2f} "
                 f"| {low:.2f} to {high:.2f} | {row['slowdown']:.2f} |",
                 flush=True,
             )

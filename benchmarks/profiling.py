@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 
 import tinygrad_cnn
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALL
 from tinygrad_cnn.profiler import profile as our_profile
 
 
 def profile(name: str, threads: int, steps: int, with_torch: bool) -> None:
     """Print where the time of ``steps`` steps goes; on PyTorch too, by its own profiler, if it is there."""
-    workload = WORKLOADS[name]
+    workload = ALL[name]
     tinygrad_cnn.set_num_threads(threads)
     step = workload.build(tinygrad_cnn)
     step(), step()

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.machine import sentence
 from benchmarks.peers import PEERS
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALL
 
 ROOT = Path(__file__).parents[1]
 README, RESULTS = ROOT / "README.md", ROOT / "benchmarks" / "results.json"
@@ -40,7 +40,7 @@ def rows(entry: dict[str, Any]) -> list[str]:
     for position, result in enumerate(entry["results"]):
         ratio = ("1", "") if position == 0 else (f"{result['ratio']:.2f}", _range(result["ratio_quartiles"]))
         cells = (
-            WORKLOADS[entry["workload"]].title if position == 0 else "",
+            ALL[entry["workload"]].title if position == 0 else "",
             NAMES[result["library"]],
             _number(result["milliseconds"]),
             _range(result["milliseconds_quartiles"]),

@@ -12,7 +12,7 @@ from benchmarks import machine
 from benchmarks.__main__ import add_common, chosen, known_workloads, write_json
 from benchmarks.contest import OURS, TURN_SECONDS, Worker
 from benchmarks.report import NAMES
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import ALL
 
 BATCHES = [2**power for power in range(10)]
 
@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> None:
             for row in threads_gain(name, libraries, options.threads, options.rounds):
                 results["threads"].append(row)
                 print(
-                    f"| {WORKLOADS[name].title} | {NAMES[row['library']]} | {row['one_thread_ms']:.2f} "
+                    f"| {ALL[name].title} | {NAMES[row['library']]} | {row['one_thread_ms']:.2f} "
                     f"| {row['threads_ms']:.2f} | {row['gain']:.2f} |",
                     flush=True,
                 )
@@ -110,7 +110,7 @@ def main(arguments: list[str]) -> None:
         for library in libraries:
             rows = batch_growth(name, library, options.threads, options.rounds, batches)
             results["batches"] += rows
-            print(f"\n{WORKLOADS[name].title.partition(',')[0]}, {NAMES[library]}, {options.threads} threads")
+            print(f"\n{ALL[name].title.partition(',')[0]}, {NAMES[library]}, {options.threads} threads")
             print("\n| batch | step, ms | µs an image | a step, MB |\n|---:|---:|---:|---:|")
             for row in rows:
                 each = 1000 * row["milliseconds"] / row["batch"]

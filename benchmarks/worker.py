@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks import memory, peers
-from benchmarks.workloads import OPTIMIZERS, WORKLOADS, Step, Workload, draw_parameters
+from benchmarks.workloads import ALL, OPTIMIZERS, Step, Workload, draw_parameters
 
 
 def load(library: str, threads: int) -> Callable[[Workload], Step]:
@@ -78,7 +78,7 @@ def _value(result: Any) -> Any:
 
 def main() -> None:
     library, name, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    workload = WORKLOADS[name]
+    workload = ALL[name]
     if len(sys.argv) > 4:
         workload = dataclasses.replace(workload, batch=int(sys.argv[4]))
     build = load(library, threads)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import networks
+from benchmarks import more_networks, networks
 
 Step = Callable[[], Any]  # does one step and returns the loss, or the scores
 
@@ -93,3 +93,16 @@ WORKLOADS = {
     "resnet18_b1": Workload("ResNet-18 224x224, batch 1, inference", networks.resnet18, _LARGE, 1, classes=1000),
     "resnet18_b8": Workload("ResNet-18 224x224, batch 8, inference", networks.resnet18, _LARGE, 8, classes=1000),
 }
+_MIDDLE = (3, 64, 64)
+MORE = {  # layers that those don't have
+    "alexnet": Workload("AlexNet at half size, batch 8, train", more_networks.alexnet, (3, 127, 127), 8, "SGD"),
+    "squeezenet": Workload("SqueezeNet-style, batch 32, train", more_networks.squeezenet, (3, 96, 96), 32, "SGD"),
+    "densenet": Workload("DenseNet-style, batch 32, train", more_networks.densenet, _SMALL, 32, "SGD"),
+    "resnext": Workload("ResNeXt-style, batch 32, train", more_networks.resnext, _SMALL, 32, "SGD"),
+    "shufflenet": Workload("ShuffleNet-style, batch 64, train", more_networks.shufflenet, _SMALL, 64, "SGD"),
+    "mobilenet_v3": Workload("MobileNetV3-style, batch 32, train", more_networks.mobilenet_v3, _MIDDLE, 32, "SGD"),
+    "convnext": Workload("ConvNeXt-style, batch 32, train", more_networks.convnext, _MIDDLE, 32, "SGD"),
+    "unet": Workload("U-Net with group norm, batch 4, train", more_networks.unet, _MIDDLE, 4, "SGD"),
+    "discriminator": Workload("DCGAN's discriminator, batch 64, train", more_networks.discriminator, _SMALL, 64, "SGD"),
+}
+ALL = {**WORKLOADS, **MORE}

@@ -1,5 +1,6 @@
 """The benchmark command works, and every workload can be built. Nothing is timed here."""
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from benchmarks import contest, peers, report
-from benchmarks.workloads import WORKLOADS, draw_parameters
+from benchmarks.workloads import ALL, MORE, draw_parameters
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,11 +22,9 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("name", [name for name in WORKLOADS if "resnet18" not in name])
+@pytest.mark.parametrize("name", [name for name in ALL if "resnet18" not in name])
 def test_a_step_gives_a_finite_loss(name):
-    import dataclasses
-
-    workload = dataclasses.replace(WORKLOADS[name], batch=2)
+    workload = dataclasses.replace(ALL[name], batch=2)
     result = workload.build(tg)()
     assert np.isfinite(result.detach().numpy()).all()
     assert result.shape == (() if workload.optimizer else (2, workload.classes))
@@ -46,7 +45,7 @@ def test_the_command_measures_and_writes_json(tmp_path):
 
 
 def test_the_book_computes_the_same():
-    workload = WORKLOADS["simple_conv_net"]
+    workload = ALL["simple_conv_net"]
     theirs = peers.load("book").step(dict(draw_parameters(peers.SHAPES.items())), *workload.data(), 1)
     ours = workload.build(tg)
     for _ in range(3):
@@ -114,8 +113,9 @@ def write_digits(folder):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs PyTorch")
-@pytest.mark.parametrize("name", ["mlp", "mobilenet", "lenet5_b1"])
+@pytest.mark.parametrize("name", ["mlp", "mobilenet", "lenet5_b1", *MORE])
 def test_pytorch_computes_the_same(name):
     torch = importlib.import_module("torch")
-    ours, theirs = WORKLOADS[name].build(tg)(), WORKLOADS[name].build(torch)()
+    workload = dataclasses.replace(ALL[name], batch=3)
+    ours, theirs = workload.build(tg)(), workload.build(torch)()
     np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-4, atol=1e-5)
