@@ -1,4 +1,7 @@
-"""Activations on arrays, with as few passes over memory and as few new arrays as possible."""
+"""Activations on arrays, with as few passes over memory and as few new arrays as possible.
+
+NumPy's loop for ``clip`` is three times as fast as those for ``maximum`` and ``minimum`` with a number.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +95,7 @@ def _hardswish_grad(g: Array, x: Array, out: Array) -> None:
 @in_parts
 def elu(x: Array, factor: float, scale: float, input_scale: float) -> Array:
     """``scale * x`` where x > 0, ``factor * (exp(input_scale * x) - 1)`` elsewhere."""
-    low = np.minimum(x, 0)
+    low = x.clip(None, 0)
     if x.dtype != np.float32 or input_scale < 0:
         low = np.expm1(low * input_scale)
     else:  # exp(2h) - 1 = 2 tanh(h) / (1 - tanh(h)), exact for small h too; NumPy's expm1 isn't vectorised
@@ -107,7 +110,7 @@ def softplus(x: Array, beta: float, threshold: float) -> Array:
     z = np.multiply(x, beta)
     if not beta:
         return select(np.greater(z, threshold), x, np.full_like(z, np.inf))
-    return select(np.greater(z, threshold), x, (np.maximum(z, 0) + log1p_exp(-np.abs(z))) / beta)
+    return select(np.greater(z, threshold), x, (z.clip(0) + log1p_exp(-np.abs(z))) / beta)
 
 
 def log1p_exp(x: Array) -> Array:

@@ -239,7 +239,7 @@ tanh.reference(np.vectorize(math.tanh))
 @in_parts
 def logsigmoid(input: Array) -> Array:
     """``log(sigmoid(x))`` without overflow."""
-    return np.minimum(input, 0) - kernels.log1p_exp(-np.abs(input))
+    return input.clip(None, 0) - kernels.log1p_exp(-np.abs(input))
 
 
 logsigmoid.gradients(input=lambda g, input: g * sigmoid(-input))

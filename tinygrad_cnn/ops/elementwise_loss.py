@@ -15,10 +15,10 @@ from tinygrad_cnn.autograd.op import Op, differentiable
 from tinygrad_cnn.backend import DTYPES, Array, require_floating
 from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels.elementwise import in_parts
-from tinygrad_cnn.ops.activation import hardtanh, sigmoid
+from tinygrad_cnn.ops.activation import hardtanh, logsigmoid, sigmoid
 from tinygrad_cnn.ops.elementwise import choose
 from tinygrad_cnn.ops.loss import REDUCTIONS, reduce_loss, spread_loss
-from tinygrad_cnn.ops.unary import abs, exp, log, log1p
+from tinygrad_cnn.ops.unary import log, log1p
 
 __all__: list[str] = []
 
@@ -207,11 +207,6 @@ for _input, _target in (((2,), np.full(2, 1.5)), (np.full(2, -0.5), (2,))):
     binary_cross_entropy.refuses(ShapeError, "should be between 0 and 1", input=_input, target=_target)
 
 
-def _softplus_of_minus(x: Any) -> Any:
-    """log(1 + e^-x) = -log sigmoid(x), without overflow."""
-    return log1p(exp(-abs(x))) + (abs(x) - x) * 0.5
-
-
 @differentiable(grad_name="BinaryCrossEntropyWithLogitsBackward0")
 def binary_cross_entropy_with_logits(
     input: Array,
@@ -222,10 +217,10 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
 ) -> Array:
     """Binary cross entropy of sigmoid(input), stable for large scores; ``pos_weight`` multiplies the target's part."""
-    softplus = _softplus_of_minus(input)
+    part = logsigmoid(input)
     if pos_weight is not None:
-        softplus = softplus * (1 + (pos_weight - 1) * target)
-    losses = (1 - target) * input + softplus
+        part = part * (1 + (pos_weight - 1) * target)
+    losses = (1 - target) * input - part
     return reduce_loss(losses if weight is None else losses * weight, reduction)
 
 
@@ -241,7 +236,7 @@ binary_cross_entropy_with_logits.gradients(
         _logits_slope(input, target, pos_weight), g, weight, reduction, input_shape
     ),
     target=lambda g, input, weight, pos_weight, reduction, input_shape: _weighted(
-        -input if pos_weight is None else (pos_weight - 1) * _softplus_of_minus(input) - input,
+        -input if pos_weight is None else (1 - pos_weight) * logsigmoid(input) - input,
         g,
         weight,
         reduction,
