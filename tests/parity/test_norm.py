@@ -111,6 +111,29 @@ def test_group_norm(shape, groups, dtype):
     compare(call, values(*shape, dtype=dtype), values(6, dtype=dtype), values(6, dtype=dtype))
 
 
+@pytest.mark.parametrize("shape", [(2, 0, 3), (0, 6, 3), (2, 6, 0)])
+def test_norms_of_nothing(shape):
+    compare(lambda T, x: T.nn.functional.group_norm(x, 1), values(*shape))
+    compare(lambda T, x: T.nn.functional.instance_norm(x), values(*shape))
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda F, x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        lambda F, x, w, b: F.layer_norm(x, (6,), w, b),
+        lambda F, x, w, b: F.group_norm(x, 2, w, b),
+    ],
+)
+def test_half_is_normalised_in_single(norm):
+    """With a large mean, and with parameters in single precision as well."""
+    x = values(5, 6) * 0.5 + 30
+    for dtype in (np.float16, np.float32):
+        parameters = values(6, dtype=dtype), values(6, dtype=dtype)
+        call = lambda T, x, w, b: norm(T.nn.functional, x, w, b)
+        compare(call, x.astype(np.float16), *parameters, rtol=2e-2, atol=2e-2)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("dims", [1, 2, 3])
 def test_layer_norm_and_rms_norm(dims, dtype):

@@ -212,7 +212,7 @@ def layer_norm_grads(
 # ------------------------------------------------------------------------------- groups of channels, by sample
 def _by_group(values: np.ndarray, groups: int) -> np.ndarray:
     """The sum of (n, C) over each group of neighbouring channels, (n, groups)."""
-    return values.reshape(len(values), groups, -1).sum(2)
+    return values.reshape(len(values), groups, values.shape[1] // groups).sum(2)
 
 
 def _by_channel(values: np.ndarray, channels: int) -> np.ndarray:
@@ -227,7 +227,7 @@ def _wide(values: np.ndarray, joined: int, dtype: np.dtype) -> np.ndarray:
 
 def _unjoined(sums: np.ndarray, joined: int) -> np.ndarray:
     """What was found for each column of joined rows, as one value a sample and channel."""
-    return sums.reshape(len(sums), joined, -1).sum(1, dtype=np.float64)
+    return sums.reshape(len(sums), joined, sums.shape[1] // joined).sum(1, dtype=np.float64)
 
 
 @in_single

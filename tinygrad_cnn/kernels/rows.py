@@ -77,8 +77,8 @@ def joined_pixels(images: np.ndarray) -> list[tuple[np.ndarray, int]]:
     n, pixels, channels = images.shape
     joined = max(min(WIDTH // max(channels, 1), pixels), 1)
     whole = pixels - pixels % joined
-    cuts = [(slice(0, whole), joined), (slice(whole, pixels), pixels - whole)]
-    return [(images[:, cut].reshape(n, -1, j * channels), j) for cut, j in cuts if cut.start < cut.stop]
+    cuts = [(0, whole, joined), (whole, pixels, pixels - whole)]
+    return [(images[:, a:b].reshape(n, (b - a) // j, j * channels), j) for a, b, j in cuts if a < b]
 
 
 def over_samples(task: Callable[[slice], T], images: np.ndarray, passes: int) -> list[T]:

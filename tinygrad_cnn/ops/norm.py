@@ -23,7 +23,7 @@ Gradients = tuple[Array | None, ...]
 
 
 def _check_parameters(op: str, input: Array, shape: tuple[int, ...], **parameters: Array | None) -> None:
-    """Weight, bias and statistics have ``shape`` and the input's dtype."""
+    """Weight, bias and statistics have ``shape`` and the input's dtype, or float32 beside float16."""
     for name, value in parameters.items():
         if value is None:
             continue
@@ -31,7 +31,7 @@ def _check_parameters(op: str, input: Array, shape: tuple[int, ...], **parameter
             raise ShapeError(
                 f"{op}: {name} expected shape {shape} for an input of shape {input.shape}, got {value.shape}"
             )
-        if value.dtype != input.dtype:
+        if value.dtype != input.dtype and (input.dtype, value.dtype) != (np.float16, np.float32):
             raise DTypeError(
                 f"{op}: mixed dtype: input is {DTYPES[input.dtype]}, {name} {DTYPES[value.dtype]}; convert one of them"
             )
@@ -299,7 +299,7 @@ group_norm.fused_gradients(("input", "weight", "bias"), _group_norm_gradients)
 @group_norm.composite
 def _(input: Any, weight: Any = None, bias: Any = None, *, groups: int, eps: float) -> Any:
     shape = tuple(input.shape)
-    split = input.reshape((shape[0], groups, -1))
+    split = input.reshape((shape[0], groups, math.prod(shape[1:]) // groups))
     centred = split - split.mean(-1, True)
     out = (centred * ((centred * centred).mean(-1, True) + eps) ** -0.5).reshape(shape)
     if weight is not None:

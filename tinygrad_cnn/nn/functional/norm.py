@@ -215,7 +215,7 @@ def instance_norm(
         raise ArgumentError(
             f"instance_norm: Expected more than 1 spatial element when training, got input size {input.shape}"
         )
-    out, mean, var = _by_groups("instance_norm", input, channels, weight, bias, eps)
+    out, mean, var = _by_groups("instance_norm", input, max(channels, 1), weight, bias, eps)
     if running_mean is not None:
         _move_towards(running_mean, mean._array.reshape(samples, channels).mean(0), momentum)
         biased = var._array.reshape(samples, channels).mean(0)
