@@ -126,13 +126,11 @@ def test_norms_of_nothing(shape):
     ],
 )
 def test_half_is_normalised_in_single(norm):
-    """With parameters in single precision as well; PyTorch's gradients beside a large mean are far off."""
-    for dtype in (np.float16, np.float32):
-        parameters = values(6, dtype=dtype), values(6, dtype=dtype)
-        for mean, backward in ((30, False), (0, True)):
-            x = (values(5, 6) * 0.5 + mean).astype(np.float16)
-            call = lambda T, x, w, b: norm(T.nn.functional, x, w, b)
-            compare(call, x, *parameters, backward=backward, rtol=2e-2, atol=2e-2)
+    """With parameters of either precision. Beside a large mean the rest of PyTorch's own is off by a tenth."""
+    call = lambda T, x, w, b: norm(T.nn.functional, x, w, b)
+    for dtype, mean, backward in ((np.float16, 0, True), (np.float32, 0, True), (np.float32, 30, False)):
+        x = (values(5, 6) * 0.5 + mean).astype(np.float16)
+        compare(call, x, values(6, dtype=dtype), values(6, dtype=dtype), backward=backward, rtol=2e-2, atol=2e-2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
