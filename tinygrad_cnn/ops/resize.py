@@ -65,7 +65,15 @@ def _declare(name: str, grad_name: str | None = None) -> Op:
 
     op = differentiable(name=name, grad_name=grad_name)(forward)
     op.gradients(input=lambda g, rows, columns: resample(g, rows.T, columns.T))
-    op.check(lambda input, rows, columns: require_floating(input, name))
+
+    @op.check
+    def _(input: Array, rows: Any, columns: Any) -> None:
+        require_floating(input, name)
+        size = (rows.shape[1], columns.shape[1])
+        if input.shape[-2:] != size:
+            raise ShapeError(f"{name}: the matrices expect images of size {size}, got shape {input.shape}")
+
+    op.refuses(ShapeError, "images of size (3, 2)", input=(1, 2, 2), rows=np.ones((4, 3)), columns=np.ones((4, 2)))
 
     @op.samples
     def _(draw: Any) -> dict[str, Any]:
