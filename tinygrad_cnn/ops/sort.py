@@ -12,7 +12,7 @@ from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import Array
 from tinygrad_cnn.errors import ShapeError, UnsupportedError
 from tinygrad_cnn.ops._return_types import return_type
-from tinygrad_cnn.ops._samples import or_integers, reduction
+from tinygrad_cnn.ops._samples import or_defaults, or_integers, reduction
 from tinygrad_cnn.ops.extrema import check_not_empty, put_back, shared_by_ties, unpick
 from tinygrad_cnn.ops.reduce import reduce_by_loop
 
@@ -73,11 +73,11 @@ def argsort(input: Array, dim: int = -1, descending: bool = False, stable: bool 
     return _order(input, check_dim(dim, input.ndim, "argsort"), descending)
 
 
-argsort.samples(or_integers(_sorting_samples))
+argsort.samples(or_defaults(or_integers(_sorting_samples), "descending"))
 
 
 @argsort.reference
-def _(input: Array, dim: int, descending: bool, stable: bool) -> Array:
+def _(input: Array, dim: int, descending: bool = False, stable: bool = False) -> Array:
     def by_key(row: Array) -> list[int]:
         return sorted(range(len(row)), key=row.__getitem__, reverse=descending)
 

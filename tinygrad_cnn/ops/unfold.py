@@ -16,6 +16,7 @@ from tinygrad_cnn.backend import DTYPES, Array
 from tinygrad_cnn.errors import ShapeError, UnsupportedError
 from tinygrad_cnn.kernels import windows
 from tinygrad_cnn.kernels.windows import Pair
+from tinygrad_cnn.ops._samples import or_defaults
 
 __all__: list[str] = []  # the public forms are in nn.functional
 
@@ -176,11 +177,13 @@ def sample_settings(draw: Any) -> tuple[dict[str, Any], dict[str, Pair]]:
     return settings, {name: pair(name) for name in ("size", "kernel", "out")}
 
 
-@im2col.samples
-def _(draw: Any) -> dict[str, Any]:
+def _im2col_sample(draw: Any) -> dict[str, Any]:
     settings, pairs = sample_settings(draw)
     images = draw.array((draw.integer(1, 2), draw.integer(1, 2), *pairs["size"]))
     return dict(input=images, kernel_size=pairs["kernel"], **settings)
+
+
+im2col.samples(or_defaults(_im2col_sample, "dilation", "stride"))
 
 
 @col2im.samples
@@ -192,7 +195,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @im2col.reference
-def _(input: Array, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> Array:
+def _(input: Array, kernel_size: Pair, dilation: Pair = (1, 1), padding: Pair = (0, 0), stride: Pair = (1, 1)) -> Array:
     size = (input.shape[2], input.shape[3])
     out = count_windows(size, kernel_size, stride, padding, dilation)
     columns = np.zeros((*input.shape[:2], *kernel_size, *out))
