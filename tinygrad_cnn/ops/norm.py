@@ -31,7 +31,7 @@ def _check_parameters(op: str, input: Array, shape: tuple[int, ...], **parameter
             raise ShapeError(
                 f"{op}: {name} expected shape {shape} for an input of shape {input.shape}, got {value.shape}"
             )
-        if value.dtype != input.dtype and (input.dtype, value.dtype) != (np.float16, np.float32):
+        if value.dtype != input.dtype and not (input.dtype == np.float16 and value.dtype == np.float32):
             raise DTypeError(
                 f"{op}: mixed dtype: input is {DTYPES[input.dtype]}, {name} {DTYPES[value.dtype]}; convert one of them"
             )
