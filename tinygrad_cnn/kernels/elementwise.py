@@ -61,9 +61,9 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool
 
 def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function that treats every element of its arrays alike go through large ones in parts."""
-    takes_out = isinstance(function, np.ufunc)
     if hasattr(function, "is_whole"):
         return function
+    takes_out = isinstance(function, np.ufunc)
 
     @functools.wraps(function)
     def run_in_parts(*arguments: Any, **settings: Any) -> Any:
@@ -84,7 +84,7 @@ def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments, **settings)
         example = call([row[:1] for row in rows])
         is_new = type(example) is np.ndarray and not any(np.may_share_memory(example, row) for row in rows)
-        if not is_new or example.shape != (1,):
+        if not is_new or example.shape != (1,):  # one of the arguments is the result, or it isn't elementwise
             return function(*arguments, **settings)
         out = np.empty_like(first, dtype=example.dtype)
         if takes_out:

@@ -184,8 +184,7 @@ def _by_groups(op: str, input: Any, groups: int, weight: Any, bias: Any, eps: fl
                 f"{op}: Expected {name} to be a vector of size equal to the number of channels in input, but got "
                 f"{name} of shape {list(value.shape)} and input of shape {list(input.shape)}"
             )
-    out, mean, var = ops.group_norm.with_residuals(input, weight, bias, groups=groups, eps=eps)
-    return out, mean, var
+    return ops.group_norm.with_residuals(input, weight, bias, groups=groups, eps=eps)
 
 
 def instance_norm(
