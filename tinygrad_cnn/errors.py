@@ -74,6 +74,10 @@ class IndexValueError(IndexRangeError, RuntimeError):
     """An element of a tensor of indices lies outside its range, where PyTorch raises RuntimeError (gather, ...)."""
 
 
+class LinAlgError(TinygradError, RuntimeError):
+    """A decomposition of a matrix doesn't exist or can't be found."""
+
+
 class GraphError(TinygradError, RuntimeError):
     """The graph can't do what was asked of it: no gradient is recorded, a root isn't a scalar, ..."""
 

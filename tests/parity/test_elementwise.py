@@ -228,6 +228,8 @@ CALLS = {
     },
     "clamp_": lambda T, a, b: (a * 1).clamp_(-0.5, 0.5),
     "pow_": lambda T, a, b: (a * 1).pow_(2),
+    "lerp far to 1": lambda T, a, b: T.lerp(a * 1e20, b, 1.0),
+    "lerp far, tensor": lambda T, a, b: T.lerp(a * 1e20, b, (a > b).to(a.dtype)),
     "lerp_": lambda T, a, b: (a * 1).lerp_(b, 0.5),
     "addcmul_": lambda T, a, b: (a * 1).addcmul_(a, b, value=2),
     "addcdiv_": lambda T, a, b: (a * 1).addcdiv_(a, b),

@@ -295,8 +295,16 @@ inplace_method(clamp_max, "clamp_max_")
     grad_name=lambda weight: f"LerpBackward{int(hasattr(weight, 'shape'))}",
 )
 def lerp(input: Array, end: Array, weight: Array) -> Array:
-    """``input + weight * (end - input)``; exact at weights 0 and 1."""
-    return np.add(input, weight * np.subtract(end, input))
+    """``input + weight * (end - input)``; exact at weights 0 and 1.
+
+    >>> import tinygrad_cnn as tg
+    >>> tg.lerp(tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]), 0.25)
+    tensor([1.5000, 2.5000])
+    """
+    way = np.subtract(end, input)
+    if np.ndim(weight) == 0:
+        return np.add(input, weight * way) if abs(weight) < 0.5 else np.subtract(end, way * (1 - weight))
+    return np.where(np.abs(weight) < 0.5, input + weight * way, end - way * (1 - weight))
 
 
 lerp.gradients(

@@ -120,18 +120,18 @@ def _sizes(parts: Sequence[tuple[Any, str]]) -> dict[str, int]:
     return sizes
 
 
-def _sum_out(tensor: Any, letters: str, kept: set[str]) -> tuple[Any, str]:
+def _sum_out(tensor: Any, letters: str, kept: set[str], dtype: Any = None) -> tuple[Any, str]:
     """Sum over the letters that nobody needs any more."""
     dims = tuple(i for i, c in enumerate(letters) if c not in kept)
     if not dims:
         return tensor, letters
-    return tensor.sum(dims), "".join(c for c in letters if c in kept)
+    return tensor.sum(dims, dtype=dtype), "".join(c for c in letters if c in kept)
 
 
 def _contract(a: Any, own_a: str, b: Any, own_b: str, later: set[str], sizes: dict[str, int]) -> tuple[Any, str]:
     """The product of two operands as one product of batches of matrices, summed over what isn't needed later."""
-    a, own_a = _sum_out(a, own_a, later | set(own_b))
-    b, own_b = _sum_out(b, own_b, later | set(own_a))
+    a, own_a = _sum_out(a, own_a, later | set(own_b), a.dtype)
+    b, own_b = _sum_out(b, own_b, later | set(own_a), b.dtype)
     shared = [c for c in own_a if c in own_b]
     batch, summed = [c for c in shared if c in later], [c for c in shared if c not in later]
     rows, columns = [c for c in own_a if c not in shared], [c for c in own_b if c not in shared]

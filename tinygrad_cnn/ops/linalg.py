@@ -7,7 +7,7 @@ from typing import Any
 
 from tinygrad_cnn.autograd.tensor import check_dim
 from tinygrad_cnn.backend import DTYPES, Number, as_dtype
-from tinygrad_cnn.errors import DTypeError, ShapeError
+from tinygrad_cnn.errors import DTypeError, LinAlgError, ShapeError
 from tinygrad_cnn.ops.create import require_tensor
 from tinygrad_cnn.ops.extrema import amax, amin
 from tinygrad_cnn.ops.permute import movedim
@@ -17,7 +17,7 @@ from tinygrad_cnn.ops.svd import svdvals
 from tinygrad_cnn.ops.unary import abs
 from tinygrad_cnn.ops.vector_norm import vector_norm
 
-__all__ = ["matrix_norm", "norm", "svdvals", "vector_norm"]
+__all__ = ["LinAlgError", "matrix_norm", "norm", "svdvals", "vector_norm"]
 
 
 def norm(input: Any, ord: Any = None, dim: Dims = None, keepdim: bool = False, *, dtype: Any = None) -> Any:

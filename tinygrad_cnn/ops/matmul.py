@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.methods import tensor_method
+from tinygrad_cnn.autograd.methods import inplace_method, tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import DTYPES, Array, Number
@@ -230,7 +230,11 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, 
 @tensor_method
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Number = 1, alpha: Number = 1) -> Any:
     """``beta * input + alpha * sum over the batch of (batch1 @ batch2)``."""
-    return _plus(input, bmm(batch1, batch2).sum(0), beta, alpha)
+    return _plus(input, bmm(batch1, batch2).sum(0, dtype=batch1.dtype), beta, alpha)
+
+
+for _function in (addmm, addmv, addr, baddbmm, addbmm):
+    inplace_method(_function, _function.__name__ + "_")
 
 
 # ------------------------------------------------------------------------------------ chosen dimensions
@@ -267,9 +271,9 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
         )
     for i, j in zip(over_a, over_b, strict=True):  # a side of 1 meets any other
         if a._array.shape[i] == 1:
-            b = b.sum(j, keepdim=True)
+            b = b.sum(j, keepdim=True, dtype=b.dtype)
         elif b._array.shape[j] == 1:
-            a = a.sum(i, keepdim=True)
+            a = a.sum(i, keepdim=True, dtype=a.dtype)
     shape_a, shape_b = a._array.shape, b._array.shape
     rest_a, rest_b = [d for d in range(p) if d not in over_a], [d for d in range(q) if d not in over_b]
     kept = math.prod(shape_a[d] for d in over_a)

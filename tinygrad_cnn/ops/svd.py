@@ -8,7 +8,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array
-from tinygrad_cnn.errors import DTypeError
+from tinygrad_cnn.errors import DTypeError, LinAlgError
 from tinygrad_cnn.ops.elementwise import choose, keep
 from tinygrad_cnn.ops.matmul import matmul
 from tinygrad_cnn.ops.permute import transpose
@@ -68,7 +68,10 @@ for _op in (svd, svdvals):
                 "linalg.svd: Expected a floating point tensor as input, and of no low precision. "
                 f"Got {DTYPES[input.dtype]}; use .float()"
             )
+        if not np.isfinite(input).all():  # LAPACK may never return
+            raise LinAlgError("linalg.svd: the algorithm can't converge, because the input has NaN or infinite elements")
 
+    _op.refuses(LinAlgError, "NaN or infinite", **{_op.inputs[0]: np.diag([1.0, np.inf])})
     for _dtype in (int, np.float16):
         _op.refuses(DTypeError, "Expected a floating point tensor", **{_op.inputs[0]: np.ones((2, 2), _dtype)})
 

@@ -12,6 +12,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype
 from tinygrad_cnn.errors import ArgumentTypeError, DTypeError, ShapeError
 from tinygrad_cnn.kernels import reduce as kernels
+from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.ops._samples import reduction
 from tinygrad_cnn.ops.elementwise import choose, keep
 from tinygrad_cnn.ops.extrema import shared_by_ties
@@ -34,6 +35,7 @@ def vector_norm(x: Array, ord: Number = 2, dim: Dims = None, keepdim: bool = Fal
     return np.asarray(_length(x, ord, dim, keepdim))
 
 
+@in_single
 def _length(x: Array, ord: Number, dim: Dims, keepdim: bool) -> Any:
     axes = axes_of(dim, x.ndim, keepdim, "vector_norm")
     if ord == 2:
