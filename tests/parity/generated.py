@@ -39,8 +39,11 @@ class Unconvertible(Exception):
 
 
 def convert(value, leaves):
-    """A torch value as ours. ``leaves`` collects the pairs of tensors that require grad."""
+    """A torch value as ours. ``leaves`` collects pairs of tensors that require grad, ours first."""
     if isinstance(value, torch.Tensor):
+        for known, theirs in leaves:
+            if theirs is value:
+                return known
         if value.layout != torch.strided or value.dtype not in DTYPES:
             raise Unconvertible(f"{value.layout} {value.dtype}")
         array = value.detach().resolve_neg().numpy()
@@ -50,7 +53,7 @@ def convert(value, leaves):
             ours = tg.from_numpy(array.copy())
         if value.requires_grad:
             ours.requires_grad_()
-            leaves.append((value, ours))
+            leaves.append((ours, value))
         return ours
     if isinstance(value, torch.dtype):
         if value not in DTYPES:
@@ -135,13 +138,18 @@ def assert_same(ours, theirs, what):
 
 
 def check_sample(function, ours_function, sample, compare_values=True):
-    """Run one sample on both libraries; compare results and gradients."""
+    """Run one sample on both libraries; compare results and gradients of first and, in float64, second order."""
     leaves = []
     ours_input, ours_args, ours_kwargs = (convert(v, leaves) for v in (sample.input, sample.args, sample.kwargs))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         theirs = flat(function(sample.input, *sample.args, **sample.kwargs))
         ours = flat(ours_function(ours_input, *ours_args, **ours_kwargs))
+    compare(ours, theirs, leaves, compare_values)
+
+
+def compare(ours, theirs, leaves, compare_values=True):
+    """Assert that results are the same (types, dtypes, shapes, values), and their gradients in the leaves."""
     assert len(ours) == len(theirs), f"{len(ours)} results for {len(theirs)}"
     if not compare_values:
         for o, t in zip(ours, theirs, strict=True):
@@ -150,34 +158,45 @@ def check_sample(function, ours_function, sample, compare_values=True):
         return
     for o, t in zip(ours, theirs, strict=True):
         assert_same(o, t, "result")
-    recorded = [(o, t) for o, t in zip(ours, theirs, strict=True) if isinstance(t, torch.Tensor) and t.requires_grad]
-    for o, t in zip(ours, theirs, strict=True):
         if isinstance(t, torch.Tensor):
             assert o.requires_grad == t.requires_grad, (
                 f"requires_grad: ours {o.requires_grad}, theirs {t.requires_grad}"
             )
+    compare_gradients(ours, theirs, leaves)
+
+
+def compare_gradients(ours, theirs, leaves, order=1):
+    """Assert that the gradients of ``order`` (and 2, in float64) in the leaves are the same for a random upstream."""
+    recorded = [(o, t) for o, t in zip(ours, theirs, strict=True) if isinstance(t, torch.Tensor) and t.requires_grad]
     if not recorded or not leaves:
         return
-    rng = np.random.default_rng(0)
-    upstream = [np.asarray(rng.uniform(-1, 1, tuple(t.shape))) for _, t in recorded]
+    deeper = order == 1 and all(t.dtype == torch.float64 for _, t in (*recorded, *leaves))
+    rng = np.random.default_rng(order)
+    upstream = [
+        (tg.tensor(u, dtype=o.dtype).requires_grad_(), torch.from_numpy(u).to(t.dtype).requires_grad_())
+        for o, t in recorded
+        for u in [np.asarray(rng.uniform(-1, 1, tuple(t.shape)))]
+    ]
+
+    def gradients(library, side):
+        outputs, inputs, weights = ([pair[side] for pair in pairs] for pairs in (recorded, leaves, upstream))
+        return library.autograd.grad(outputs, inputs, weights, create_graph=deeper, allow_unused=True)
+
     try:
-        theirs_grad = torch.autograd.grad(
-            [t for _, t in recorded],
-            [t for t, _ in leaves],
-            [torch.from_numpy(u).to(t.dtype) for u, (_, t) in zip(upstream, recorded, strict=True)],
-            allow_unused=True,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            theirs = gradients(torch, 1)
     except (RuntimeError, NotImplementedError):
         return  # PyTorch has no derivative there
-    ours_grad = tg.autograd.grad(
-        [o for o, _ in recorded],
-        [o for _, o in leaves],
-        [tg.tensor(u, dtype=o.dtype) for u, (o, _) in zip(upstream, recorded, strict=True)],
-        allow_unused=True,
-    )
-    for i, (o, t) in enumerate(zip(ours_grad, theirs_grad, strict=True)):
-        if t is None or o is None:
-            zero = o if t is None else t
-            assert zero is None or not np.any(zero.detach().numpy()), f"gradient {i}: ours {o}, theirs {t}"
-            continue
-        assert_same(o, t, f"gradient {i}")
+    ours = gradients(tg, 0)
+    for i, (o, t) in enumerate(zip(ours, theirs, strict=True)):
+        what = f"gradient {i}" if order == 1 else f"second gradient {i}"
+        if t is None or o is None or t._is_zerotensor():
+            zero = o if t is None or t._is_zerotensor() else t
+            assert zero is None or not np.any(zero.detach().numpy()), f"{what}: ours {o}, theirs {t}"
+        else:
+            assert_same(o, t, what)
+    if deeper:
+        both = [(o, t) for o, t in zip(ours, theirs, strict=True) if o is not None and t is not None]
+        both = [(o, t) for o, t in both if o.requires_grad]
+        compare_gradients([o for o, _ in both], [t for _, t in both], [*leaves, *upstream], order=2)

@@ -282,10 +282,9 @@ def _split_along(name: str, dim: int, at_least: int) -> Any:
         if ndim < at_least:
             raise ShapeError(f"{name}: requires a tensor with at least {at_least} dimension, but got {ndim}")
         along = dim if ndim > dim else 0
-        if isinstance(indices_or_sections, int) and input._array.shape[along] % indices_or_sections:
-            raise ShapeError(
-                f"{name}: {input._array.shape[along]} can't be divided into {indices_or_sections} equal parts"
-            )
+        sections, side = indices_or_sections, input._array.shape[along]
+        if isinstance(sections, int) and (sections < 1 or side % sections):
+            raise ShapeError(f"{name}: {side} can't be divided into {sections} equal parts")
         return tensor_split(input, indices_or_sections, along)
 
     function.__name__, function.__doc__ = name, f"Equal parts along dimension {dim}, or parts cut at these indices."

@@ -69,7 +69,9 @@ for _op in (svd, svdvals):
                 f"Got {DTYPES[input.dtype]}; use .float()"
             )
         if not np.isfinite(input).all():  # LAPACK may never return
-            raise LinAlgError("linalg.svd: the algorithm can't converge, because the input has NaN or infinite elements")
+            raise LinAlgError(
+                "linalg.svd: the algorithm can't converge, because the input has NaN or infinite elements"
+            )
 
     _op.refuses(LinAlgError, "NaN or infinite", **{_op.inputs[0]: np.diag([1.0, np.inf])})
     for _dtype in (int, np.float16):
