@@ -431,6 +431,22 @@ breaks(
 )
 
 
+def leaky(input: Array, slope: float = 0.1) -> Array:
+    """A leaky ReLU, whose slope has another default than in its reference."""
+    return np.where(input > 0, input, slope * input)
+
+
+right_leaky = declare(
+    leaky,
+    lambda draw: dict(unary(draw), slope=0.3),
+    np.vectorize(lambda input, slope=0.1: input if input > 0 else slope * input, otypes="d"),
+    input=lambda g, input, slope: keep(g, input > 0) + keep(g * slope, input <= 0),
+)
+wrong_leaky = variant(right_leaky)
+wrong_leaky.reference(np.vectorize(lambda input, slope=0.01: input if input > 0 else slope * input, otypes="d"))
+BROKEN.append(Broken("another slope when it is left out", wrong_leaky, right_leaky, "another default", "value"))
+
+
 # ------------------------------------------------------------------- dropout, normalisation, statistics
 def dropout(input: Array, mask: Array, p: float) -> Array:
     """What the mask keeps, divided by the probability of being kept."""

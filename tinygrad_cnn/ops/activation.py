@@ -180,9 +180,13 @@ scaled_elu.gradients(
         input > 0, g * scale, g * ((out + alpha * scale) * input_scale)
     )
 )
-scaled_elu.reference(
-    np.vectorize(lambda x, a, scale, s: scale * x if x > 0 else scale * a * (math.exp(s * x) - 1), otypes=[float])
-)
+
+
+def _scaled_elu(input: float, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> float:
+    return scale * input if input > 0 else scale * alpha * (math.exp(input_scale * input) - 1)
+
+
+scaled_elu.reference(np.vectorize(_scaled_elu, otypes=[float]))
 _refuse(scaled_elu, "biu", UnsupportedDTypeError)
 
 
@@ -337,7 +341,7 @@ gelu.samples(lambda draw: dict(unary(-3, 3)(draw), approximate=draw.choice(["non
 
 @gelu.reference
 @np.vectorize
-def _(x: float, approximate: str) -> float:
+def _(x: float, approximate: str = "none") -> float:
     if approximate == "tanh":
         return x / 2 * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     return x / 2 * math.erfc(-x / math.sqrt(2))

@@ -262,7 +262,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @clamp.reference
-def _(input: Array, min: Any, max: Any) -> Array:
+def _(input: Array, min: Any = None, max: Any = None) -> Array:
     def bound(x: float, low: float, high: float) -> float:
         x = low if x < low else x
         return high if x > high else x

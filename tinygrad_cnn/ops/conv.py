@@ -337,7 +337,13 @@ def _meetings(
 
 @conv2d.reference
 def _(
-    input: Array, weight: Array, bias: Array | None, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    input: Array,
+    weight: Array,
+    bias: Array | None = None,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
     (n, _, h, w), (f, _, kh, kw) = input.shape, weight.shape
     out = np.zeros((n, f, *count_windows((h, w), (kh, kw), stride, padding, dilation)))
@@ -352,10 +358,10 @@ def _(
     weight: Array,
     bias: Array | None,
     size: Pair,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
     out = np.zeros((len(input), weight.shape[1] * groups, *size))
     for o, k, i in _meetings(out.shape, weight.shape, input.shape, stride, padding, dilation, groups):
@@ -365,7 +371,13 @@ def _(
 
 @conv2d_weight_grad.reference
 def _(
-    input: Array, upstream: Array, kernel_size: Pair, stride: Pair, padding: Pair, dilation: Pair, groups: int
+    input: Array,
+    upstream: Array,
+    kernel_size: Pair,
+    stride: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    dilation: Pair = (1, 1),
+    groups: int = 1,
 ) -> Array:
     out = np.zeros((upstream.shape[1], input.shape[1] // groups, *kernel_size))
     for i, k, o in _meetings(input.shape, out.shape, upstream.shape, stride, padding, dilation, groups):

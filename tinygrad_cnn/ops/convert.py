@@ -59,7 +59,7 @@ def copy(input: Array, order: str = "K") -> Array:
 copy.grad_name = "CloneBackward0"
 copy.gradients(input=lambda g: g)
 copy.samples(lambda draw: dict(input=draw.array(draw.shape()).T, order=draw.choice(["K", "C"])))
-copy.reference(lambda input, order: input + 0.0)
+copy.reference(lambda input, order="K": input + 0.0)
 
 
 @tensor_method

@@ -65,7 +65,7 @@ def _put_diagonal_reference(values: Array, shape: tuple[int, ...], offset: int, 
 
 
 diagonal.samples(_diagonal_sample)
-diagonal.reference(lambda input, offset, dim1, dim2: np.diagonal(input, offset, dim1, dim2))
+diagonal.reference(lambda input, offset=0, dim1=0, dim2=1: np.diagonal(input, offset, dim1, dim2))
 put_diagonal.samples(_put_diagonal_sample)
 put_diagonal.reference(_put_diagonal_reference)
 
@@ -127,7 +127,7 @@ def _triangle(name: str, kernel: Any, what: str, keeps: Any) -> Op:
     op.samples(lambda draw: dict(input=draw.array(draw.shape(2, 3)), diagonal=draw.integer(-2, 2)))
 
     @op.reference
-    def _(input: Array, diagonal: int) -> Array:
+    def _(input: Array, diagonal: int = 0) -> Array:
         out = np.zeros(input.shape)
         for index in np.ndindex(*input.shape):
             if keeps(index[-1] - index[-2], diagonal):

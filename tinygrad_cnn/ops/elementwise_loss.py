@@ -54,7 +54,7 @@ def _declare(
         return dict(**samples(draw), reduction=draw.choice(REDUCTIONS))
 
     @op.reference
-    def _(input: Array, *others: Any, reduction: str, **settings: Any) -> Array:
+    def _(input: Array, *others: Any, reduction: str = "mean", **settings: Any) -> Array:
         each = np.vectorize(lambda *values: reference(*values, **settings), otypes=[float])
         losses = each(input, *(1.0 if other is None else other for other in others))
         if reduction == "none":

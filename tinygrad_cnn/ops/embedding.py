@@ -92,7 +92,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @embedding.reference
-def _(weight: Array, input: Array, *, padding_idx: int, scale_grad_by_freq: bool) -> Array:
+def _(weight: Array, input: Array, *, padding_idx: int = -1, scale_grad_by_freq: bool = False) -> Array:
     out = np.empty((*input.shape, weight.shape[1]))
     for index in np.ndindex(*input.shape):
         out[index] = weight[input[index]]

@@ -91,7 +91,7 @@ def _extreme(ufunc: np.ufunc, name: str, grad_name: str, builtin: Any, doc: str,
     op.__doc__ = doc
     op.gradients(input=lambda g, input, out, dim, keepdim: shared_by_ties(g, input, out, dim, keepdim, not method))
     op.samples(or_integers(reduction(distinct=True)))
-    op.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, builtin))
+    op.reference(lambda input, dim=(), keepdim=False: reduce_by_loop(input, dim, keepdim, builtin))
     return op
 
 
@@ -129,7 +129,7 @@ def _place(search: Any, name: str, builtin: Any, doc: str) -> Any:
 
     op.__doc__ = doc
     op.samples(or_integers(reduction(distinct=True, single=True)))
-    op.reference(lambda input, dim, keepdim: _place_by_loop(input, dim, keepdim, builtin))
+    op.reference(lambda input, dim=None, keepdim=False: _place_by_loop(input, dim, keepdim, builtin))
     return op
 
 
@@ -160,7 +160,7 @@ def _extreme_along(ufunc: np.ufunc, search: Any, name: str, builtin: Any) -> Any
     op.__doc__ = f"The {name}imum along one dimension."
     op.gradients(input=lambda g, input_shape, indices, dim: put_back(g, indices, dim, input_shape))
     op.samples(lambda draw: _one_dim(reduction(distinct=True, single=True)(draw)))
-    op.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, builtin))
+    op.reference(lambda input, dim, keepdim=False: reduce_by_loop(input, dim, keepdim, builtin))
     return op
 
 

@@ -156,7 +156,7 @@ def _along(shape: tuple[int, ...], dim: int, index: Array) -> list[tuple[tuple[i
 
 
 @gather.reference
-def _(input: Array, dim: int, index: Array, sparse_grad: bool) -> Array:
+def _(input: Array, dim: int, index: Array, sparse_grad: bool = False) -> Array:
     out = np.empty(index.shape)
     for place, target in _along(input.shape, dim, index):
         out[place] = input[target]

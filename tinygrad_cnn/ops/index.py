@@ -181,7 +181,7 @@ put_at.samples(_put_at_sample)
 put_at.reference(lambda values, shape, index: _put_reference(np.zeros(shape), values, index, add=True))
 write_at.samples(_index_put_sample)
 write_at.exempt(empty="an index and its values are made for the size of one input")
-write_at.reference(lambda input, values, index, accumulate: _put_reference(input, values, index, accumulate))
+write_at.reference(lambda input, values, index, accumulate=False: _put_reference(input, values, index, accumulate))
 
 
 # ------------------------------------------------------------------------------------ reading an index

@@ -89,7 +89,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @cat.reference
-def _(tensors: Sequence[Array], dim: int) -> Array:
+def _(tensors: Sequence[Array], dim: int = 0) -> Array:
     rows = [row for x in tensors for row in np.moveaxis(x, dim, 0)]
     if not rows:
         return np.zeros_like(tensors[0])
@@ -182,7 +182,7 @@ def _(draw: Any) -> dict[str, Any]:
     return dict(input=draw.array(shape), dim=draw.dim(len(shape)))
 
 
-unbind.reference(lambda input, dim: tuple(np.take(input, i, axis=dim) for i in range(input.shape[dim])))
+unbind.reference(lambda input, dim=0: tuple(np.take(input, i, axis=dim) for i in range(input.shape[dim])))
 
 
 @differentiable(name="split", view=True, outputs="many", grad_name="SplitBackward0")
@@ -207,7 +207,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @split_at.reference
-def _(input: Array, sizes: Sequence[int], dim: int) -> tuple[Array, ...]:
+def _(input: Array, sizes: Sequence[int], dim: int = 0) -> tuple[Array, ...]:
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
     return tuple(np.take(input, range(end - size, end), axis=dim) for end, size in zip(ends, sizes, strict=True))
 

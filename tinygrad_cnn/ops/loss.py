@@ -256,12 +256,16 @@ def _loop_loss(input: Array, target: Array, weight: Array | None, ignore_index: 
 
 
 @nll_loss.reference
-def _(input: Array, target: Array, weight: Array | None, *, ignore_index: int, reduction: str) -> Array:
+def _(
+    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Array:
     return _loop_loss(input, target, weight, ignore_index, reduction)
 
 
 @cross_entropy.reference
-def _(input: Array, target: Array, weight: Array | None, *, ignore_index: int, reduction: str) -> Array:
+def _(
+    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Array:
     logs = np.empty(input.shape)
     for n, *rest in _positions(input.shape):
         scores = [input[n, c, *rest] for c in range(input.shape[1])]

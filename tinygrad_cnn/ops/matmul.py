@@ -354,7 +354,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @linear.reference
-def _(input: Array, weight: Array, bias: Array | None) -> Array:
+def _(input: Array, weight: Array, bias: Array | None = None) -> Array:
     out = np.zeros((*input.shape[:-1], len(weight)))
     for *place, o in np.ndindex(*out.shape):
         out[(*place, o)] = sum(x * w for x, w in zip(input[tuple(place)], weight[o], strict=True))

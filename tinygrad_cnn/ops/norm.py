@@ -120,7 +120,7 @@ def _standardised(values: Array, eps: float) -> Array:
 
 
 @batch_norm.reference
-def _(input: Array, weight: Array | None, bias: Array | None, *, eps: float) -> Array:
+def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, eps: float) -> Array:
     out = np.empty(input.shape)
     for c in range(input.shape[1]):
         out[:, c] = _standardised(input[:, c], eps) * (1 if weight is None else weight[c])
@@ -165,7 +165,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @scale_channels.reference
-def _(input: Array, scale: Array, shift: Array | None) -> Array:
+def _(input: Array, scale: Array, shift: Array | None = None) -> Array:
     out = np.empty(input.shape)
     for index in np.ndindex(*input.shape):
         out[index] = input[index] * scale[index[1]] + (0 if shift is None else shift[index[1]])
@@ -254,7 +254,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @layer_norm.reference
-def _(input: Array, weight: Array | None, bias: Array | None, *, dims: int, eps: float) -> Array:
+def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, dims: int, eps: float) -> Array:
     out = np.empty(input.shape)
     for index in np.ndindex(*input.shape[: input.ndim - dims]):
         out[index] = _standardised(input[index], eps) * (1 if weight is None else weight)
@@ -330,7 +330,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @group_norm.reference
-def _(input: Array, weight: Array | None, bias: Array | None, *, groups: int, eps: float) -> Array:
+def _(input: Array, weight: Array | None = None, bias: Array | None = None, *, groups: int, eps: float) -> Array:
     out, width = np.empty(input.shape), input.shape[1] // groups
     for n, k in np.ndindex(len(input), groups):
         group = slice(k * width, (k + 1) * width)

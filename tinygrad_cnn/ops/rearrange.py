@@ -112,7 +112,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @roll.reference
-def _(input: Array, shifts: Dims, dims: Dims | None) -> Array:
+def _(input: Array, shifts: Dims, dims: Dims | None = None) -> Array:
     if dims is None:
         flat = input.ravel()
         return np.array([flat[(i - np.sum(shifts)) % len(flat)] for i in range(len(flat))]).reshape(input.shape)

@@ -78,7 +78,7 @@ sum.samples(or_integers(reduction()))
 
 
 @sum.reference
-def _(input: Array, dim: Dims, keepdim: bool, dtype: Any) -> Array:
+def _(input: Array, dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Array:
     return reduce_by_loop(input, dim, keepdim, math.fsum)
 
 
@@ -137,7 +137,7 @@ for _op in (sum, mean):
 
 
 @mean.reference
-def _(input: Array, dim: Dims, keepdim: bool, dtype: Any) -> Array:
+def _(input: Array, dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Array:
     return reduce_by_loop(input, dim, keepdim, lambda values: math.fsum(values) / len(values))
 
 
@@ -184,7 +184,7 @@ logsumexp.samples(reduction())
 
 
 @logsumexp.reference
-def _(input: Array, dim: Dims, keepdim: bool) -> Array:
+def _(input: Array, dim: Dims, keepdim: bool = False) -> Array:
     return reduce_by_loop(input, dim, keepdim, lambda values: math.log(math.fsum(map(math.exp, values))))
 
 
@@ -219,8 +219,8 @@ def _bits(draw: Any) -> dict[str, Any]:
 
 all.samples(_bits)
 any.samples(_bits)
-all.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, min) != 0)
-any.reference(lambda input, dim, keepdim: reduce_by_loop(input, dim, keepdim, max) != 0)
+all.reference(lambda input, dim=None, keepdim=False: reduce_by_loop(input, dim, keepdim, min) != 0)
+any.reference(lambda input, dim=None, keepdim=False: reduce_by_loop(input, dim, keepdim, max) != 0)
 
 
 @tensor_method

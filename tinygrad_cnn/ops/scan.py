@@ -44,7 +44,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @shift.reference
-def _(input: Array, count: int, dim: int, fill: Number) -> Array:
+def _(input: Array, count: int, dim: int, fill: Number = 0) -> Array:
     out = np.full(input.shape, float(fill))
     for index in np.ndindex(*input.shape):
         target = list(index)
@@ -89,7 +89,7 @@ def cumsum(input: Array, dim: int, *, dtype: Any = None) -> Array:
 
 cumsum.gradients(input=lambda g, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
 cumsum.samples(or_integers(_scan_samples))
-cumsum.reference(lambda input, dim, dtype: _scan_by_loop(input, dim, math.fsum))
+cumsum.reference(lambda input, dim, dtype=None: _scan_by_loop(input, dim, math.fsum))
 
 
 @differentiable(method=True, inplace=True)
@@ -100,7 +100,7 @@ def cumprod(input: Array, dim: int, *, dtype: Any = None) -> Array:
 
 cumprod.gradients(input=lambda g, input, dim: _cumprod_gradient(g, input, dim))
 cumprod.samples(or_integers(_scan_samples))
-cumprod.reference(lambda input, dim, dtype: _scan_by_loop(input, dim, math.prod))
+cumprod.reference(lambda input, dim, dtype=None: _scan_by_loop(input, dim, math.prod))
 
 
 def _products(input: Any, dim: int, step: int) -> Any:
@@ -151,7 +151,7 @@ prod.samples(or_integers(reduction(single=True)))
 
 
 @prod.reference
-def _(input: Array, dim: int | None, keepdim: bool, dtype: Any) -> Array:
+def _(input: Array, dim: int | None = None, keepdim: bool = False, dtype: Any = None) -> Array:
     return reduce_by_loop(input, dim, keepdim, math.prod)
 
 

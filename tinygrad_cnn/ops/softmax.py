@@ -47,7 +47,7 @@ def _softmax_samples(draw: Any) -> dict[str, Any]:
 def _along(function: Any) -> Any:
     """``function`` of a list of numbers, along a dimension: a reference."""
 
-    def reference(input: Array, dim: int, dtype: Any) -> Array:
+    def reference(input: Array, dim: int, dtype: Any = None) -> Array:
         return np.apply_along_axis(function, dim, input) if input.ndim else np.asarray(function([float(input)])[0])
 
     return reference

@@ -48,7 +48,7 @@ def _sort(input: Array, dim: int = -1, descending: bool = False) -> tuple[Array,
 
 _sort.gradients(input=lambda g, indices, dim, input_shape: unpick(g, indices, dim, input_shape))
 _sort.samples(or_integers(_sorting_samples))
-_sort.reference(lambda input, dim, descending: np.apply_along_axis(sorted, dim, input, reverse=descending)
+_sort.reference(lambda input, dim=-1, descending=False: np.apply_along_axis(sorted, dim, input, reverse=descending)
                 if input.ndim else input)  # fmt: skip
 
 SortResult = return_type("sort", "values", "indices")
@@ -77,7 +77,7 @@ argsort.samples(or_defaults(or_integers(_sorting_samples), "descending"))
 
 
 @argsort.reference
-def _(input: Array, dim: int, descending: bool = False, stable: bool = False) -> Array:
+def _(input: Array, dim: int = -1, descending: bool = False, stable: bool = False) -> Array:
     def by_key(row: Array) -> list[int]:
         return sorted(range(len(row)), key=row.__getitem__, reverse=descending)
 
@@ -139,7 +139,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @_topk.reference
-def _(input: Array, k: int, dim: int, largest: bool, sorted: bool) -> Array:
+def _(input: Array, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Array:
     def best(row: Array) -> Array:
         return np.sort(row)[::-1][:k] if largest else np.sort(row)[:k]
 
@@ -237,10 +237,12 @@ def _lower_median(values: list[float]) -> float:
 
 for _op in (_median, _nanmedian, _mode):
     _op.samples(_ranked_samples)
-_kth.reference(lambda input, dim, keepdim, k: reduce_by_loop(input, dim, keepdim, lambda row: sorted(row)[k - 1]))
-_median.reference(lambda input, dim, keepdim, k: reduce_by_loop(input, dim, keepdim, _lower_median))
-_nanmedian.reference(lambda input, dim, keepdim, k: reduce_by_loop(input, dim, keepdim, _lower_median))
-_mode.reference(lambda input, dim, keepdim, k: reduce_by_loop(input, dim, keepdim, min))  # all occur once
+_kth.reference(
+    lambda input, dim=-1, keepdim=False, k=1: reduce_by_loop(input, dim, keepdim, lambda row: sorted(row)[k - 1])
+)
+_median.reference(lambda input, dim=-1, keepdim=False, k=1: reduce_by_loop(input, dim, keepdim, _lower_median))
+_nanmedian.reference(lambda input, dim=-1, keepdim=False, k=1: reduce_by_loop(input, dim, keepdim, _lower_median))
+_mode.reference(lambda input, dim=-1, keepdim=False, k=1: reduce_by_loop(input, dim, keepdim, min))  # all occur once
 
 
 @differentiable(grad_name="MedianBackward0")
@@ -254,7 +256,7 @@ def median_of_all(input: Array, ignore_nan: bool = False) -> Array:
 
 median_of_all.gradients(input=lambda g, input, out: shared_by_ties(g, input, out, None, False, nan=True))
 median_of_all.samples(lambda draw: dict(input=draw.distinct(draw.shape()), ignore_nan=draw.boolean()))
-median_of_all.reference(lambda input, ignore_nan: np.asarray(_lower_median(input.ravel().tolist())))
+median_of_all.reference(lambda input, ignore_nan=False: np.asarray(_lower_median(input.ravel().tolist())))
 
 KthvalueResult = return_type("kthvalue", "values", "indices")
 MedianResult = return_type("median", "values", "indices")

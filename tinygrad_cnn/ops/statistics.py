@@ -69,7 +69,7 @@ deviation.samples(_sample)
 
 
 @variance.reference
-def _(input: Array, dim: Dims, keepdim: bool, correction: Number) -> Array:
+def _(input: Array, dim: Dims = None, keepdim: bool = False, correction: Number = 1) -> Array:
     import statistics  # for this definition alone: it takes longer to import than the rest of the file
 
     by_rule = statistics.variance if correction else statistics.pvariance
@@ -77,7 +77,7 @@ def _(input: Array, dim: Dims, keepdim: bool, correction: Number) -> Array:
 
 
 @deviation.reference
-def _(input: Array, dim: Dims, keepdim: bool, correction: Number) -> Array:
+def _(input: Array, dim: Dims = None, keepdim: bool = False, correction: Number = 1) -> Array:
     import statistics  # as above
 
     by_rule = statistics.stdev if correction else statistics.pstdev

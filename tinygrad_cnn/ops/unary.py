@@ -345,7 +345,7 @@ def nan_to_num(
 
 nan_to_num.gradients(input=lambda g, input: keep(g, (input - input) == 0))
 nan_to_num.samples(unary(nan=1.0))
-nan_to_num.reference(np.vectorize(lambda x, nan, posinf, neginf: nan if x != x else x))
+nan_to_num.reference(np.vectorize(lambda x, nan=0.0, posinf=None, neginf=None: nan if x != x else x))
 
 
 # ---------------------------------------------------------------------------------------- compositions

@@ -205,7 +205,14 @@ def _(input: Array, kernel_size: Pair, dilation: Pair = (1, 1), padding: Pair = 
 
 
 @col2im.reference
-def _(input: Array, output_size: Pair, kernel_size: Pair, dilation: Pair, padding: Pair, stride: Pair) -> Array:
+def _(
+    input: Array,
+    output_size: Pair,
+    kernel_size: Pair,
+    dilation: Pair = (1, 1),
+    padding: Pair = (0, 0),
+    stride: Pair = (1, 1),
+) -> Array:
     out = count_windows(output_size, kernel_size, stride, padding, dilation)
     columns = input.reshape(len(input), -1, *kernel_size, *out)
     images = np.zeros((*columns.shape[:2], *output_size))

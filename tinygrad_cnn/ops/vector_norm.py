@@ -103,7 +103,7 @@ def _(draw: Any) -> dict[str, Any]:
 
 
 @vector_norm.reference
-def _(x: Array, ord: Number, dim: Dims, keepdim: bool, dtype: Any) -> Array:
+def _(x: Array, ord: Number = 2, dim: Dims = None, keepdim: bool = False, dtype: Any = None) -> Array:
     def length(values: list[float]) -> float:
         sizes = [math.fabs(value) for value in values]
         if math.isinf(ord):

@@ -98,7 +98,7 @@ def run(op: Op, arguments: Mapping[str, Any], function: Callable[..., Any] | Non
     with np.errstate(all="ignore"), no_grad():
         values = op._bind((), dict(arguments))
         if function is not None:
-            for name, default in _defaults(function).items():
+            for name, default in defaults(function).items():
                 if name in op.parameters and name not in arguments:
                     values[op.parameters.index(name)] = default
             return as_arrays(op.call(function, values))
@@ -106,13 +106,13 @@ def run(op: Op, arguments: Mapping[str, Any], function: Callable[..., Any] | Non
         return as_arrays(result[0] if op.residuals else result)
 
 
-def _defaults(function: Callable[..., Any]) -> dict[str, Any]:
-    """The defaults of a function, or of the one that ``np.vectorize`` was given."""
+def defaults(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of a function's arguments, or of the one that ``np.vectorize`` was given."""
     try:
         parameters = inspect.signature(getattr(function, "pyfunc", function)).parameters.values()
     except ValueError:  # some of Python's own functions tell nothing
         return {}
-    return {p.name: p.default for p in parameters if p.default is not p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def draw_upstream(outputs: Sequence[np.ndarray], seed: int = 0) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ from tinygrad_cnn.testing.calls import (
     Recorded,
     Slopes,
     as_arrays,
+    defaults,
     differentiable_places,
     draw_upstream,
     fitted,
@@ -43,6 +44,7 @@ LARGE_SLOPE = 1e4  # beyond it, a difference is a jump
 def value(op: Op, arguments: Arguments) -> None:
     """The result is the reference's, on Tensors and on arrays alike, and so is the composite's."""
     assert op._reference is not None
+    _same_defaults(op, arguments)
     known: dict[str, Any] = dict(property="value", label="reference", **COMPLEX)
     expected = run(op, map_arrays(op, arguments, np.copy), op._reference)
     with no_grad():
@@ -61,6 +63,16 @@ def value(op: Op, arguments: Arguments) -> None:
             composed = as_arrays(op.call(op._composite, op._bind((), map_arrays(op, arguments, wrap))))
         for want, found in zip(on_tensors, composed, strict=True):
             compare(op, arguments, found, want, **{**known, "label": "forward"}, where="of the composite")
+
+
+def _same_defaults(op: Op, arguments: Arguments) -> None:
+    """What an argument is when it is left out, which perhaps no draw does, is what it is in the reference."""
+    assert op._reference is not None
+    for name, default in defaults(op._reference).items():
+        parameter = op.signature.parameters.get(name)
+        if parameter is not None and parameter.default is not parameter.empty and parameter.default != default:
+            why = f"Left out, `{name}` is {parameter.default!r}, and {default!r} in the reference."
+            refuse(op, arguments, Cause("another default", why), property="value", argument=name)
 
 
 # ------------------------------------------------------------------------------------------ derivatives

@@ -160,7 +160,7 @@ def _subject(finding: Finding) -> str:
     phrase = finding.given.phrase if finding.given is not None else ""
     if not finding.argument:
         what = "result"
-    elif finding.argument in ("g", "out") or phrase == "undeclared view":
+    elif finding.argument in ("g", "out") or phrase in ("undeclared view", "another default"):
         what = f"`{finding.argument}`"
     elif phrase == "mutated input":
         what = f"input `{finding.argument}`"
