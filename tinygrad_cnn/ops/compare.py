@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -218,10 +219,20 @@ def _close(input: Array, other: Array, rtol: float, atol: float, equal_nan: bool
     return np.isclose(input, other, rtol, atol, equal_nan)
 
 
-_close.samples(lambda draw: dict(_pair(draw), rtol=0.1, atol=0.1, equal_nan=False))
-_close.reference(
-    np.vectorize(lambda input, other, rtol, atol, equal_nan: abs(input - other) <= atol + rtol * abs(other))
-)
+@_close.samples
+def _(draw: Any) -> dict[str, Any]:
+    arrays = _pair(draw)
+    if draw.boolean() and not any(isinstance(x, int | float) for x in arrays.values()):
+        arrays = {name: np.where(draw.mask(x.shape), x, np.nan) for name, x in arrays.items()}
+    return dict(arrays, rtol=0.1, atol=0.1, equal_nan=draw.boolean())
+
+
+@_close.reference
+@np.vectorize
+def _(input: float, other: float, rtol: float, atol: float, equal_nan: bool) -> bool:
+    if math.isnan(input) and math.isnan(other):
+        return equal_nan
+    return abs(input - other) <= atol + rtol * abs(other)
 
 
 @tensor_method

@@ -99,7 +99,7 @@ def _(draw: Any) -> dict[str, Any]:
     shape = arguments.pop("input").shape
     sizes = np.abs(draw.distinct(shape, 0.5, 2.0))  # away from 0, no two alike
     x = np.where(draw.mask(shape), sizes, -sizes)
-    return {**arguments, "x": x, "ord": draw.choice([2, 1, 2, 3, 2, 1.5, 2, math.inf, -math.inf, -1, 0.5])}
+    return {**arguments, "x": x, "ord": draw.choice([2, 1, 2, 3, 2, 1.5, 2, math.inf, -math.inf, -1, 0.5, 0])}
 
 
 @vector_norm.reference
@@ -108,7 +108,7 @@ def _(x: Array, ord: Number = 2, dim: Dims = None, keepdim: bool = False, dtype:
         sizes = [math.fabs(value) for value in values]
         if math.isinf(ord):
             return max(sizes) if ord > 0 else min(sizes)
-        return float(math.fsum(size**ord for size in sizes) ** (1 / ord))
+        return float(math.fsum(size**ord for size in sizes) ** (1 / ord)) if ord else float(len(sizes))
 
     return reduce_by_loop(x, dim, keepdim, length)
 

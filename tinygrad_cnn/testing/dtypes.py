@@ -106,7 +106,7 @@ def _mixtures(op: Op, arguments: Arguments) -> Iterator[_Mixture]:
             alike = place.put(alike, array.astype(rest))
         return _Mixture(where, given, alike, np.dtype(dtype or rest))
 
-    if not inputs:
+    if not inputs or not all(np.isfinite(p.of(arguments)).all() for p in inputs):  # no integer is NaN
         return
     yield mixture("with float16 inputs", inputs, np.float16, np.float64, np.float16)
     yield mixture("with inputs of integers", inputs, np.int64, np.float32)
