@@ -125,7 +125,7 @@ def _where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 def _scaled_samples(draw: Any) -> dict[str, Any]:
     arguments: dict[str, Any] = or_numbers(or_integers(binary()))(draw)
     is_whole = any(np.asarray(x).dtype.kind == "i" for x in arguments.values())
-    return dict(arguments, alpha=draw.choice([1, 2 if is_whole else 2.5, -1]))
+    return dict(arguments, alpha=draw.choice([1, 2, -1] if is_whole else [1, 2, 2.5, -1]))
 
 
 def needs_tensors(op: Op, names: Sequence[str] = ("input",)) -> None:

@@ -130,13 +130,21 @@ def _drawn_index(draw: Any, shape: tuple[int, ...], repeats: bool = True) -> Ind
 
 
 def _spelled(draw: Any, index: Any) -> Any:
-    """The same index as Tensors, NumPy's integers, or a list of its items."""
+    """The same index as Tensors, NumPy's integers, masks of bytes, or a list of its items."""
+
+    def spelled(item: Any) -> Any:
+        if type(item) is int:
+            return np.int64(item)
+        if isinstance(item, slice):
+            return slice(*[None if end is None else np.int64(end) for end in (item.start, item.stop, item.step)])
+        if isinstance(item, list | np.ndarray):
+            array = np.asarray(item)
+            return wrap(array.astype(np.uint8) if array.dtype == bool and array.ndim else array)
+        return item
+
     items = list(index) if isinstance(index, tuple) else [index]
     if draw.boolean():
-        items = [
-            np.int64(i) if type(i) is int else wrap(np.asarray(i)) if isinstance(i, list | np.ndarray) else i
-            for i in items
-        ]
+        items = [spelled(item) for item in items]
     if isinstance(index, tuple):
         return draw.choice([tuple, list])(items)
     return items[0]

@@ -211,7 +211,7 @@ erfc = _function(
     erf_kernels.erfc,
     lambda g, input: g * (exp(-(input * input)) * -_SLOPE_OF_ERF),
     math.erfc,
-    unary(-3, 3),
+    unary(-6, 6),
 )
 
 
