@@ -453,6 +453,11 @@ def test_parts_of_torchvision():
     assert set(kept.flatten().tolist()) == {0.0, 2.0}
     assert (kept[:, 0] == kept[:, 1]).all()
     assert vision.StochasticDepth(1.0, "batch")(tg.ones(3, 2)).abs().sum() == 0
+    frozen = vision.FrozenBatchNorm2d(3)
+    frozen.running_mean.fill_(2.0)
+    assert tg.allclose(frozen(tg.ones(2, 3, 4, 4)), tg.full((2, 3, 4, 4), -1.0), atol=1e-4)
+    assert repr(frozen) == "FrozenBatchNorm2d(3, eps=1e-05)"
+    assert not list(frozen.parameters())
     assert (drop.eval()(tg.ones(2, 2)) == 1).all()
 
 

@@ -223,7 +223,7 @@ def _add_torchvision(tree: _Tree) -> None:
     others = {name: missing_class(f"torchvision.transforms.{name}") for name in _TRANSFORMS.split()}
     others = {name: value for name, value in others.items() if not hasattr(transforms, name)}
     no_image = refuse("torchvision.utils.save_image", "images aren't written; use make_grid() and matplotlib")
-    names = ("Conv2dNormActivation", "SqueezeExcitation", "StochasticDepth")
+    names = ("Conv2dNormActivation", "FrozenBatchNorm2d", "SqueezeExcitation", "StochasticDepth")
     parts = {name: getattr(vision, name) for name in names}
     parts["ConvNormActivation"] = vision.Conv2dNormActivation
     tree.add("torchvision", __version__="0.28.0")

@@ -12,6 +12,7 @@ from tinygrad_cnn import nn
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.data.transforms import Normalize, ToTensor
 from tinygrad_cnn.errors import ArgumentTypeError
+from tinygrad_cnn.ops.create import ones, zeros
 
 
 class Conv2dNormActivation(nn.Sequential):
@@ -93,6 +94,26 @@ class StochasticDepth(nn.Module):
         sides = [input.shape[0] if self.mode == "row" else 1] + [1] * (input.ndim - 1)
         noise: Any = input.new_empty(sides).bernoulli_(1.0 - self.p)
         return input * (noise / (1.0 - self.p) if self.p < 1.0 else noise)
+
+
+class FrozenBatchNorm2d(nn.Module):
+    """Batch normalisation whose statistics, weights and biases are constants."""
+
+    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_buffer("weight", ones(num_features))
+        self.register_buffer("bias", zeros(num_features))
+        self.register_buffer("running_mean", zeros(num_features))
+        self.register_buffer("running_var", ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,C,H,W), normalised."""
+        return nn.functional.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        """What stands in the parentheses of its ``repr``."""
+        return f"{self.weight.shape[0]}, eps={self.eps}"
 
 
 def to_tensor(pic: Any) -> Tensor:
