@@ -4,8 +4,8 @@ import importlib
 from typing import Any
 
 from tinygrad_cnn.autograd import functional, graph
+from tinygrad_cnn.autograd.engine import backward, grad
 from tinygrad_cnn.autograd.function import Function
-from tinygrad_cnn.autograd.graph import backward, grad
 from tinygrad_cnn.autograd.mode import (
     detect_anomaly,
     enable_grad,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd.graph import grad
+from tinygrad_cnn.autograd.engine import grad
 from tinygrad_cnn.autograd.mode import enable_grad
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError

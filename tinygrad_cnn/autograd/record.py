@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from tinygrad_cnn.autograd import graph
+from tinygrad_cnn.autograd import engine
 from tinygrad_cnn.autograd.graph import Edge, Metadata, Node
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.tensor import Tensor, as_tensor, wrap
@@ -197,7 +197,7 @@ class OpNode(Node):
         wanted = [x for x, needed in zip(inputs, self.plan.needs, strict=True) if needed]
         aliases = {id(x): x.view_as(x) for x in wanted}  # the derivative stops here, not at their parents
         out = self.op.call(self.op._composite, [aliases.get(id(a), a) for a in arguments])
-        found = iter(graph.grad(out, [aliases[id(x)] for x in wanted], g, create_graph=True, allow_unused=True))
+        found = iter(engine.grad(out, [aliases[id(x)] for x in wanted], g, create_graph=True, allow_unused=True))
         return [next(found) if needed else None for needed in self.plan.needs]
 
 

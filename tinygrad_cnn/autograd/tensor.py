@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_cnn.autograd import graph
-from tinygrad_cnn.autograd.graph import Edge, HookHandle, LeafNode, Node
+from tinygrad_cnn.autograd import engine
+from tinygrad_cnn.autograd.graph import Edge, HookHandle, LeafNode, Node, add_hook
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor_methods import TensorMethods
@@ -308,13 +308,13 @@ class Tensor(TensorMethods):
         >>> x.grad
         tensor([2., 4.])
         """
-        graph.backward(self, gradient, retain_graph, create_graph, inputs)
+        engine.backward(self, gradient, retain_graph, create_graph, inputs)
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
         """Call ``hook(gradient)`` when this Tensor's gradient is complete; what it returns replaces it."""
         if self._edge is None:
             raise GraphError("register_hook: cannot register a hook on a tensor that doesn't require gradient")
-        return graph.add_hook(self._edge[0], self._edge[1], hook)
+        return add_hook(self._edge[0], self._edge[1], hook)
 
     def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> HookHandle:
         """Call ``hook(self)`` after backward has added to this leaf's ``grad``."""

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tinygrad_cnn.autograd import enable_grad, no_grad
-from tinygrad_cnn.autograd.graph import sum_to
+from tinygrad_cnn.autograd.engine import sum_to
 from tinygrad_cnn.autograd.op import Op
 from tinygrad_cnn.autograd.record import OUT, SHAPE, VALUE, OpNode
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
