@@ -31,14 +31,74 @@ def _sigmoid(x: Array, out: Array) -> None:
     np.reciprocal(out, out=out)
 
 
-def silu(x: Array) -> Array:
-    """``x * sigmoid(x)``."""
-    return fill(np.empty_like(x), _silu, x)
+# ------------------------------------------------------------------------- values, and slopes on the way
+def with_slope(function: Callable[..., None], x: Array, recording: bool) -> tuple[Array, Array | None]:
+    """``function(x, slope, out)`` on parts: the values, and if wanted the slopes, which share most of the work.
+
+    Backward is one multiplication then, and what is kept for it is as large as x.
+    """
+    out = np.empty_like(x)
+    if not recording:
+        return fill(out, lambda x, out: function(x, None, out), x), None
+    slope = np.empty_like(x)
+    return fill(out, function, x, slope), slope
 
 
-def _silu(x: Array, out: Array) -> None:
-    _sigmoid(x, out)
-    np.multiply(out, x, out=out)
+def times_slope(g: Array, slope: Array) -> Array:
+    """The gradient of what ``with_slope`` gave."""
+    return fill(np.empty_like(g), np.multiply, g, slope, at_once=True)
+
+
+def silu(x: Array, slope: Array | None, out: Array) -> None:
+    """``x * s`` with s = sigmoid(x); its slope is ``s + x * s * (1 - s)``."""
+    s = np.empty_like(x) if slope is None else slope
+    _sigmoid(x, s)
+    np.multiply(x, s, out=out)
+    if slope is not None:
+        np.add(s, (1 - s) * out, out=slope)
+
+
+def mish(x: Array, slope: Array | None, out: Array) -> None:
+    """``x * t`` with t = tanh(softplus(x)); its slope is ``t + x * sigmoid(x) * (1 - t * t)``."""
+    t = np.tanh(softplus(x, 1.0, 20.0))
+    np.multiply(x, t, out=out)
+    if slope is not None:
+        _sigmoid(x, slope)
+        np.multiply(slope, x, out=slope)
+        np.multiply(slope, 1 - t * t, out=slope)
+        np.add(slope, t, out=slope)
+
+
+def gelu(x: Array, slope: Array | None, out: Array) -> None:
+    """``x * p`` with p = (1 + erf(x / sqrt(2))) / 2, the normal distribution; the slope is p + x times the density."""
+    p = np.asarray(erf(x * math.sqrt(0.5)))
+    np.add(p, 1, out=p)
+    np.multiply(p, 0.5, out=p)
+    np.multiply(x, p, out=out)
+    if slope is not None:
+        np.multiply(x, x, out=slope)
+        np.multiply(slope, -0.5, out=slope)
+        np.exp(slope, out=slope)
+        np.multiply(slope, 1 / math.sqrt(2 * math.pi), out=slope)
+        np.multiply(slope, x, out=slope)
+        np.add(slope, p, out=slope)
+
+
+def tanh_gelu(x: Array, slope: Array | None, out: Array) -> None:
+    """``x * (1 + t) / 2`` with t = tanh(sqrt(2 / pi) * (x + 0.044715 x^3)), which is near ``gelu``."""
+    square = np.multiply(x, x)
+    t = np.tanh((square * _TANH_CUBE + 1) * x * _TANH_SCALE)
+    np.multiply(x, (1 + t) * 0.5, out=out)
+    if slope is not None:
+        np.multiply((1 - t * t) * (square * (3 * _TANH_CUBE) + 1) * _TANH_SCALE, x, out=slope)
+        np.add(slope, 1 + t, out=slope)
+        np.multiply(slope, 0.5, out=slope)
+
+
+_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
+
+
+# ---------------------------------------------------------------------------------------- straight lines
 
 
 def leaky_relu(x: Array, slope: float) -> Array:
@@ -123,12 +183,6 @@ def log1p_exp(x: Array) -> Array:
     w = 1 + y
     lost = (y - (w - 1)) / w
     return np.asarray(np.log(w) + lost)
-
-
-@in_parts
-def gelu(x: Array) -> Array:
-    """``x * (1 + erf(x / sqrt(2))) / 2``: x times the normal distribution's cumulative probability."""
-    return np.asarray((erf(x * math.sqrt(0.5)) + 1) * (x * 0.5))
 
 
 # --------------------------------------------------------------------------------------------- softmax

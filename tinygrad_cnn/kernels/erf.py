@@ -80,11 +80,11 @@ _LARGE_Q = (
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    out = np.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        np.multiply(out, x, out=out)
+    out = np.asarray(x * coefficients[0])
+    for coefficient in coefficients[1:-1]:
         np.add(out, coefficient, out=out)
-    return out
+        np.multiply(out, x, out=out)
+    return np.add(out, coefficients[-1], out=out)
 
 
 def _ratio(p: tuple[float, ...], q: tuple[float, ...], x: Array) -> Array:

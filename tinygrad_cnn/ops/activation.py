@@ -19,7 +19,7 @@ from tinygrad_cnn.ops._samples import or_defaults, or_integers, unary
 from tinygrad_cnn.ops.elementwise import choose, keep, keep_nonzero, zero
 from tinygrad_cnn.ops.random import draw_uniform
 from tinygrad_cnn.ops.shape import reshape
-from tinygrad_cnn.ops.unary import erf, exp
+from tinygrad_cnn.ops.unary import erf
 
 __all__ = [
     "celu",
@@ -274,68 +274,56 @@ softplus.reference(
 _refuse(softplus, "biu", UnsupportedDTypeError)
 
 
-@differentiable(elementwise="arithmetic")
-def silu(input: Array) -> Array:
+def _by_slope(op: Op) -> None:
+    """Let backward multiply with the slopes that the forward pass has computed."""
+    op.fused_gradients(("input",), lambda g, slope: (kernels.times_slope(g, slope),))
+
+
+@differentiable(elementwise="arithmetic", residuals=("slope",))
+def silu(input: Array, *, recording: bool = False) -> tuple[Array, Array | None]:
     """``x * sigmoid(x)``, also known as swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
-    return kernels.silu(input)
+    return kernels.with_slope(kernels.silu, input, recording)
 
 
-def _silu_gradient(g: Any, input: Any, out: Any) -> Any:
-    s = sigmoid(input)
-    return g * (s + out * (1 - s))
-
-
-silu.gradients(input=_silu_gradient)
+_by_slope(silu)
+silu.composite(lambda input: input * sigmoid(input))
 silu.samples(unary(-4, 4))
 silu.reference(np.vectorize(lambda x: x / (1 + math.exp(-x))))
 _refuse(silu, "biu", UnsupportedDTypeError)
 
 
-@differentiable(elementwise="arithmetic")
-@in_parts
-def mish(input: Array) -> Array:
+@differentiable(elementwise="arithmetic", residuals=("slope",))
+def mish(input: Array, *, recording: bool = False) -> tuple[Array, Array | None]:
     """``x * tanh(softplus(x))`` (Misra 2019)."""
-    return input * np.tanh(softplus.forward(input))
+    return kernels.with_slope(kernels.mish, input, recording)
 
 
-def _mish_gradient(g: Any, input: Any) -> Any:
-    t = tanh(softplus(input))
-    return g * (t + input * sigmoid(input) * (1 - t * t))
-
-
-mish.gradients(input=_mish_gradient)
+_by_slope(mish)
+mish.composite(lambda input: input * tanh(softplus(input)))
 mish.samples(unary(-4, 4))
 mish.reference(np.vectorize(lambda x: x * math.tanh(math.log(1 + math.exp(x)))))
 _refuse(mish, "biu", UnsupportedDTypeError)
 
 
-_TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
-
-
-@differentiable(elementwise="arithmetic")
-@in_parts
-def gelu(input: Array, *, approximate: str = "none") -> Array:
+@differentiable(elementwise="arithmetic", residuals=("slope",))
+def gelu(input: Array, *, approximate: str = "none", recording: bool = False) -> tuple[Array, Array | None]:
     """x times the normal distribution's cumulative probability at x, or its "tanh" approximation.
 
     Hendrycks and Gimpel, "Gaussian error linear units" (2016).
     """
+    return kernels.with_slope(kernels.gelu if approximate == "none" else kernels.tanh_gelu, input, recording)
+
+
+_by_slope(gelu)
+
+
+@gelu.composite
+def _(input: Any, *, approximate: str) -> Any:
     if approximate == "none":
-        return kernels.gelu(input)
-    inner = (input + input * input * input * _TANH_CUBE) * _TANH_SCALE
-    return input * 0.5 * (1 + np.tanh(inner))
+        return input * ((erf(input * math.sqrt(0.5)) + 1) * 0.5)
+    return input * ((tanh((input * input * 0.044715 + 1) * input * math.sqrt(2 / math.pi)) + 1) * 0.5)
 
 
-def _gelu_gradient(g: Any, input: Any, approximate: str) -> Any:
-    square = input * input
-    if approximate == "none":
-        density = exp(square * -0.5) * (1 / math.sqrt(2 * math.pi))
-        return g * ((1 + erf(input * math.sqrt(0.5))) * 0.5 + input * density)
-    t = tanh((square * _TANH_CUBE + 1) * input * _TANH_SCALE)
-    slope = (1 - t * t) * (square * (3 * _TANH_CUBE) + 1) * _TANH_SCALE
-    return g * ((1 + t + input * slope) * 0.5)
-
-
-gelu.gradients(input=_gelu_gradient)
 gelu.samples(lambda draw: dict(unary(-3, 3)(draw), approximate=draw.choice(["none", "tanh"])))
 
 
