@@ -7,7 +7,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import errors, nn, ops
-from tinygrad_cnn.autograd import Function, functional, graph
+from tinygrad_cnn.autograd import Function, engine, functional
 from tinygrad_cnn.nn.lazy import LazyModuleMixin
 
 F = nn.functional
@@ -124,10 +124,10 @@ AUTOGRAD = [
     (errors.GraphError, "'reverse-mode'", lambda: functional.jacobian(lambda x: x, v, strategy="forward-mode")),
     (errors.GraphError, "strict", lambda: functional.jacobian(lambda x, y: x, (v, v), strict=True)),
     (errors.GraphError, "single Tensor with one element", lambda: functional.hessian(lambda x: x, v)),
-    (errors.GraphError, "got 1 tensors and 2 gradients", lambda: graph.backward([leaf(1)], [v, v])),
-    (errors.ArgumentTypeError, "expected a Tensor, got float", lambda: graph.backward(1.0)),
-    (errors.ArgumentTypeError, "gradient expected a Tensor", lambda: graph.backward([leaf(1)], [1.0])),
-    (errors.GraphError, "inputs is empty", lambda: graph.backward(leaf(1).sum(), inputs=[])),
+    (errors.GraphError, "got 1 tensors and 2 gradients", lambda: engine.backward([leaf(1)], [v, v])),
+    (errors.ArgumentTypeError, "expected a Tensor, got float", lambda: engine.backward(1.0)),
+    (errors.ArgumentTypeError, "gradient expected a Tensor", lambda: engine.backward([leaf(1)], [1.0])),
+    (errors.GraphError, "inputs is empty", lambda: engine.backward(leaf(1).sum(), inputs=[])),
     (errors.GraphError, "is_grads_batched", lambda: tg.autograd.grad(leaf(1).sum(), v, is_grads_batched=True)),
     (
         errors.GraphError,
