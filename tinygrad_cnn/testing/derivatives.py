@@ -42,7 +42,7 @@ LARGE_SLOPE = 1e4  # beyond it, a difference is a jump
 
 # --------------------------------------------------------------------------------------------- the result
 def value(op: Op, arguments: Arguments) -> None:
-    """The result is the reference's, on Tensors and on arrays alike; so are its defaults, and the composite's result."""
+    """The result is the reference's, on Tensors and on arrays alike; so are the defaults, and the composite's."""
     assert op._reference is not None
     _same_defaults(op, arguments)
     known: dict[str, Any] = dict(property="value", label="reference", **COMPLEX)
