@@ -222,7 +222,7 @@ def _close(input: Array, other: Array, rtol: float, atol: float, equal_nan: bool
 @_close.samples
 def _(draw: Any) -> dict[str, Any]:
     arrays = _pair(draw)
-    if draw.boolean() and not any(isinstance(x, int | float) for x in arrays.values()):
+    if draw.boolean():
         arrays = {name: np.where(draw.mask(x.shape), x, np.nan) for name, x in arrays.items()}
     return dict(arrays, rtol=0.1, atol=0.1, equal_nan=draw.boolean())
 
