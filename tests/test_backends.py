@@ -9,9 +9,9 @@ from hypothesis import given, strategies as st
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import backends
-from tinygrad_cnn.kernels import choice, conv
+from tinygrad_cnn.kernels import choice, conv, winograd
 from tinygrad_cnn.kernels.columns import Geometry
-from tinygrad_cnn.kernels.windows import col2im, im2col
+from tinygrad_cnn.kernels.windows import col2im, im2col, reach
 
 ALWAYS = backends.Rule(winograd_below=float("inf"))
 NEVER = backends.Rule(winograd=False, widen_below=0)
@@ -24,10 +24,10 @@ def rule_as_before():
     backends.use(before)
 
 
-def plain(x, w, g, padding):
+def plain(x, w, g, *settings):
     """The convolution and its gradients as products with the columns of the whole batch, in float64."""
     x, w, g = (a.astype(np.float64) for a in (x, w, g))
-    n, f, settings = len(x), len(w), (w.shape[2:], (1, 1), padding, (1, 1))
+    n, f, settings = len(x), len(w), (w.shape[2:], *settings)
     columns = im2col(x, *settings)
     out = (w.reshape(f, -1) @ columns).reshape(n, f, *g.shape[2:])
     upstream = g.reshape(n, f, -1)
@@ -35,33 +35,34 @@ def plain(x, w, g, padding):
     return out, x_grad, np.einsum("nfp,nkp->fk", upstream, columns).reshape(w.shape)
 
 
-def kernels(x, w, g, padding):
-    settings = ((1, 1), padding, (1, 1), 1)
+def kernels(x, w, g, *settings):
     return (
-        conv.conv2d(x, w, None, *settings),
-        conv.conv2d_input_grad(g, w, None, x.shape[2:], *settings),
-        conv.conv2d_weight_grad(g, x, w.shape[2:], *settings),
+        conv.conv2d(x, w, None, *settings, 1),
+        conv.conv2d_input_grad(g, w, None, x.shape[2:], *settings, 1),
+        conv.conv2d_weight_grad(g, x, w.shape[2:], *settings, 1),
     )
 
 
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 5))
+ONES = st.just((1, 1))
 
 
 @st.composite
-def convolutions(draw, kernels=SIZES):
-    kh, kw = draw(kernels)
+def convolutions(draw, kernels=SIZES, strides=ONES, dilations=ONES):
+    """Images, filters, upstream, stride, padding and dilation."""
+    (kh, kw), stride, dilation = draw(kernels), draw(strides), draw(dilations)
     n, c, f = draw(st.integers(1, 5)), draw(st.sampled_from([1, 3, 6, 16])), draw(st.sampled_from([1, 4, 7, 16, 40]))
     padding = draw(st.tuples(st.integers(0, kh - 1), st.integers(0, kw - 1)))
-    oh, ow = draw(st.integers(1, 13)), draw(st.integers(1, 13))
-    h, w = oh + kh - 1 - 2 * padding[0], ow + kw - 1 - 2 * padding[1]
-    if h < 1 or w < 1:
-        padding, h, w = (0, 0), oh + kh - 1, ow + kw - 1
+    out = draw(st.tuples(st.integers(1, 13), st.integers(1, 13)))
+    canvas = reach(out, (kh, kw), stride, dilation)
+    padding = tuple(p if side > 2 * p else 0 for side, p in zip(canvas, padding, strict=True))
+    size = (canvas[0] - 2 * padding[0], canvas[1] - 2 * padding[1])
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
-    shapes = (n, c, h, w), (f, c, kh, kw), (n, f, oh, ow)
+    shapes = (n, c, *size), (f, c, kh, kw), (n, f, *out)
     x, weight, g = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     if draw(st.booleans()):  # channels-last memory
         x, g = (np.ascontiguousarray(a.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2) for a in (x, g))
-    return x, weight, g, padding
+    return x, weight, g, stride, padding, dilation
 
 
 def agree(arguments, rule):
@@ -76,9 +77,32 @@ def agree(arguments, rule):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
-@given(convolutions(st.just((3, 3))))
-def test_winograd_is_the_plain_convolution(arguments):
-    agree(arguments, ALWAYS)
+ACROSS = st.tuples(st.just(1), st.integers(1, 3))
+WINOGRAD = {  # which convolutions each computes
+    "winograd F(4x4,3x3)": convolutions(st.just((3, 3))),
+    "winograd F(4,3)": convolutions(st.tuples(st.just(3), st.integers(1, 4)), ACROSS, ACROSS),
+    "winograd F(2,5)": convolutions(st.tuples(st.just(5), st.integers(1, 5)), ACROSS, ACROSS),
+}
+
+
+@pytest.mark.parametrize("block", [256, winograd.BLOCK_BYTES], ids=["band by band", "at once"])
+@pytest.mark.parametrize("name", WINOGRAD)
+def test_winograd_is_the_plain_convolution(name, block, monkeypatch):
+    monkeypatch.setattr(choice, "TRANSFORMS", {name: winograd.TRANSFORMS[name]})
+    monkeypatch.setattr(winograd, "BLOCK_BYTES", block)
+
+    @given(WINOGRAD[name])
+    def check(arguments):
+        x, w, _, stride, padding, dilation = arguments
+        backends.use(ALWAYS)
+        assert backends.explain(x.shape, w.shape, stride, padding, dilation).startswith(name)
+        agree(arguments, ALWAYS)
+
+    check()
+
+
+def test_all_of_winograds_transforms_are_tested():
+    assert WINOGRAD.keys() == winograd.TRANSFORMS.keys()
 
 
 @given(convolutions())
@@ -96,19 +120,23 @@ def test_winograd_of_many_channels_and_blocks():
     shapes = (9, 64, 17, 15), (96, 64, 3, 3), (9, 96, 17, 15)
     x, w, g = (rng.normal(size=shape).astype(np.float32) for shape in shapes)
     assert backends.explain(x.shape, w.shape, padding=1).startswith("winograd")
-    agree((x, w, g, (1, 1)), backends.Rule())
+    agree((x, w, g, (1, 1), (1, 1), (1, 1)), backends.Rule())
 
 
 @pytest.mark.parametrize(
     ("settings", "way"),
     [
-        ({}, "winograd"),
+        ({}, "winograd F(4x4,3x3)"),
         ({"dtype": np.float64}, "columns"),
         ({"stride": 2}, "columns"),
-        ({"dilation": (1, 2)}, "columns"),
+        ({"dilation": (2, 1)}, "columns"),
+        ({"dilation": (1, 2)}, "winograd F(4,3)"),
+        ({"stride": (1, 2)}, "winograd F(4,3)"),
+        ({"input": (32, 16, 16, 16), "weight": (16, 16, 3, 3), "padding": 1}, "winograd F(4,3)"),
         ({"groups": 64, "weight": (64, 1, 3, 3)}, "depthwise"),
         ({"groups": 2, "weight": (128, 32, 3, 3)}, "columns"),
-        ({"weight": (64, 64, 5, 5)}, "columns"),
+        ({"weight": (64, 64, 5, 5)}, "winograd F(2,5)"),
+        ({"weight": (64, 64, 7, 7)}, "columns"),
         ({"input": (1, 512, 7, 7), "weight": (512, 512, 3, 3), "padding": 1}, "few windows"),
         ({"input": (2, 512, 7, 7), "weight": (64, 512, 3, 3), "padding": 1}, "columns"),
     ],
@@ -121,7 +149,7 @@ def test_explains_which_kernel_runs(settings, way):
 
 def test_few_filters_are_computed_several_in_a_row():
     assert "results in a row" in backends.explain((256, 1, 28, 28), (6, 1, 5, 5), padding=2)
-    assert "1 result in a row" in backends.explain((256, 64, 28, 28), (64, 64, 5, 5), padding=2)
+    assert "1 result in a row" in backends.explain((256, 64, 28, 28), (64, 64, 7, 7), padding=3)
 
 
 def test_flags_hold_within_their_block():

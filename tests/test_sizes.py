@@ -16,7 +16,7 @@ PROPERTIES = ["value", "first_order", "float32", "repeat"]
 def test_op(name):
     op = registry[name]
     with as_if_large():
-        check_op(op, examples=4, properties=[p for p in PROPERTIES if p not in op.exemptions])
+        check_op(op, examples=12, properties=[p for p in PROPERTIES if p not in op.exemptions])
 
 
 def test_everything_is_as_before_afterwards():

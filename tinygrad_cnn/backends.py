@@ -8,7 +8,7 @@ puts a rule that was measured in force.
 
 >>> import tinygrad_cnn as tg
 >>> print(tg.backends.explain((64, 64, 16, 16), (128, 64, 3, 3), padding=1))
-winograd: 0.40 of a plain product's operations, below 1.1
+winograd F(4x4,3x3): 0.40 of a plain product's operations, below 0.8
 >>> with tg.backends.flags(winograd=False):
 ...     print(tg.backends.explain((64, 64, 16, 16), (128, 64, 3, 3), padding=1))
 columns: a product of (16384, 576) and (576, 128), 1 result in a row
@@ -23,6 +23,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ from tinygrad_cnn.kernels.choice import Rule, rule, use
 from tinygrad_cnn.kernels.columns import Geometry
 from tinygrad_cnn.kernels.parallel import one_blas_thread
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
+
+Array = np.ndarray
 
 __all__ = ["Rule", "explain", "flags", "load", "measure", "rule", "use"]
 
@@ -77,9 +80,9 @@ def explain(
     geometry = Geometry(kernel, step, pad, gap, out, groups)
     n, c, f = input[0], weight[1], weight[0] // groups
     way = choice.convolution(geometry, n, c, f, np.dtype(dtype))
-    if way == "winograd":
-        fraction = choice.winograd_operations(geometry, n, c, f)
-        return f"winograd: {fraction:.2f} of a plain product's operations, below {rule().winograd_below}"
+    if way.startswith("winograd"):
+        _, fraction = choice.least_operations(geometry, n, c, f)
+        return f"{way}: {fraction:.2f} of a plain product's operations, below {rule().winograd_below}"
     if way == "depthwise":
         return f"depthwise: {kernel[0] * kernel[1]} multiplications a result, no product"
     if way == "few windows":
@@ -113,13 +116,17 @@ _NARROW = [  # batch, side, channels, filters, kernel
 def measure(report: Callable[[str], Any] = print) -> Rule:
     """Find the rule of this machine, by timing kernels against each other on one thread; takes about a minute."""
     with one_blas_thread():
-        timed = [(_geometry(n, side, c, f, 3), n, c, f, *_race(n, side, c, f)) for n, side, c, f in _PLAIN]
-        best = min(
-            itertools.product((1, 2, 4, 8, 16), np.arange(0.3, 1.6, 0.05)),
-            key=lambda numbers: _time_with(Rule(filter_weight=numbers[0], winograd_below=numbers[1]), timed),
+        timed = [(_geometry(n, side, c, f, 3), n, c, f, _race(n, side, c, f)) for n, side, c, f in _PLAIN]
+        found = min(
+            (
+                Rule(filter_weight=filters, tall_weight=tall, winograd_below=round(float(below), 2))
+                for filters in (9, 18, 36, 72, 144)
+                for tall in (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
+                for below in np.arange(0.3, 1.6, 0.05)
+            ),
+            key=lambda candidate: _time_with(candidate, timed),
         )
-        found = Rule(filter_weight=best[0], winograd_below=round(float(best[1]), 2))
-        ideal, plain = sum(min(t[-2:]) for t in timed), sum(t[-2] for t in timed)
+        ideal, plain = sum(min(times.values()) for *_, times in timed), sum(times["columns"] for *_, times in timed)
         report(f"winograd: {plain / _time_with(found, timed):.2f} x as fast as without, at best {plain / ideal:.2f}")
         joined = [(shape, _widths(*shape)) for shape in _NARROW]
         numbers = min(
@@ -153,21 +160,28 @@ def _best(task: Callable[[], Any]) -> float:
     return min(times)
 
 
-def _race(n: int, side: int, c: int, f: int) -> tuple[float, float]:
-    """The time of the plain product, and of Winograd's."""
+def _race(n: int, side: int, c: int, f: int) -> dict[str, float]:
+    """The times of the plain product and of Winograd's, by what ``choice.convolution`` calls them."""
     x, w, out = _arrays(n, side, c, f, 3)
     geometry = _geometry(n, side, c, f, 3)
-    plain = _best(lambda: conv.multiply(x, conv.filter_matrices(w, 1), None, geometry, out))
-    return plain, _best(lambda: winograd.correlate(x, winograd.transform_filters(w), None, geometry, out))
+    times = {"columns": _best(lambda: conv.multiply(x, conv.filter_matrices(w, 1), None, geometry, out))}
+    for name, transform in winograd.TRANSFORMS.items():
+        if transform.fits(geometry):
+            times[name] = _best(partial(_transform_and_correlate, transform, x, w, geometry, out))
+    return times
+
+
+def _transform_and_correlate(transform: winograd.Transform, x: Array, w: Array, geometry: Geometry, out: Array) -> None:
+    winograd.correlate(transform, x, winograd.transform_filters(transform, w), None, geometry, out)
 
 
 def _time_with(candidate: Rule, timed: list[Any]) -> float:
-    """The sum of all times if the candidate chose between the two kernels."""
+    """The sum of all times if the candidate chose between the kernels."""
     before = rule()
     use(candidate)
     total = sum(
-        fast if choice.convolution(geometry, n, c, f, np.dtype(np.float32)) == "winograd" else plain
-        for geometry, n, c, f, plain, fast in timed
+        times.get(choice.convolution(geometry, n, c, f, np.dtype(np.float32)), times["columns"])
+        for geometry, n, c, f, times in timed
     )
     use(before)
     return float(total)

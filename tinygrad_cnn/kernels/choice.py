@@ -13,15 +13,17 @@ import numpy as np
 
 from tinygrad_cnn.kernels.columns import Geometry
 from tinygrad_cnn.kernels.windows import Pair
+from tinygrad_cnn.kernels.winograd import TRANSFORMS, Transform
 
 
 @dataclass(frozen=True)
 class Rule:
     """The numbers behind the choice of a kernel. Work is estimated in operations of a wide matrix product."""
 
-    winograd: bool = True  # whether Winograd's kernel may be chosen at all
-    winograd_below: float = 1.1  # up to which fraction of the plain product's operations it is
-    filter_weight: float = 8  # an operation of its filters' transform, which is all memory, costs as much as so many
+    winograd: bool = True  # whether Winograd's kernels may be chosen at all
+    winograd_below: float = 0.8  # up to which fraction of the plain product's operations it is
+    filter_weight: float = 72  # a value of its transformed filters, which come from memory, costs as much as so many
+    tall_weight: float = 1.15  # so does an operation of F(4,3) or F(2,5), whose matrices are narrower than F(4x4,3x3)'s
     widen_below: int = 48  # filters from which a product is wide enough by itself
     narrow: float = 16  # a product with n columns takes as long as one with n + narrow
     byte_weight: float = 12.5  # a byte that is copied costs as much as so many operations
@@ -39,20 +41,47 @@ def use(new: Rule) -> None:
     """Put a rule in force."""
     global _rule
     _rule = new
+    least_operations.cache_clear()
     widening.cache_clear()
     scattering.cache_clear()
 
 
 def convolution(geometry: Geometry, n: int, c: int, f: int, dtype: np.dtype) -> str:
-    """``winograd``, ``depthwise``, ``few windows`` or ``columns``, for n images of c channels and f filters a group."""
+    """The kernel for n images of c channels and f filters a group: one of ``winograd.TRANSFORMS``, ``depthwise``,
+    ``few windows`` or ``columns``.
+    """
     if geometry.groups > 1 and c == 1:
         return "depthwise"
-    plain = geometry.kernel == (3, 3) and geometry.stride == geometry.dilation == (1, 1) and geometry.groups == 1
-    may = plain and dtype == np.float32 and _rule.winograd
-    if may and winograd_operations(geometry, n, c, f) < _rule.winograd_below:
-        return "winograd"
+    if dtype == np.float32 and _rule.winograd:
+        name, operations = least_operations(geometry, n, c, f)
+        if operations < _rule.winograd_below:
+            return name
     few = geometry.groups == 1 and geometry.kernel != (1, 1) and n * math.prod(geometry.out) < f
     return "few windows" if few else "columns"
+
+
+@functools.lru_cache(maxsize=1024)
+def least_operations(geometry: Geometry, n: int, c: int, f: int) -> tuple[str, float]:
+    """Winograd's transform with the fewest operations, and those as a fraction of the plain product's."""
+    plain = max(math.prod(geometry.kernel) * c * f * n * math.prod(geometry.out), 1)
+    costs = {
+        name: _operations(transform, geometry, n, c, f) / plain
+        for name, transform in TRANSFORMS.items()
+        if transform.fits(geometry)
+    }
+    name = min(costs, key=costs.__getitem__, default="")
+    return name, costs.get(name, math.inf)
+
+
+def _operations(transform: Transform, geometry: Geometry, n: int, c: int, f: int) -> float:
+    tiles = transform.tiles(geometry)
+    rows, across = n * tiles.out[0], -(-geometry.out[1] // transform.tile[1])
+    places, _, run = transform.sums_shape((f, c, *geometry.kernel))
+    windows = rows * tiles.out[1] * transform.windows.size * c
+    results = rows * across * transform.results.size * f
+    products = rows * across * places * run * f
+    weight = 1 if transform.is_square else _rule.tall_weight
+    return weight * (windows + products + results) + _rule.filter_weight * places * run * f
 
 
 @functools.lru_cache(maxsize=1024)
@@ -116,11 +145,3 @@ def _scattering(geometry: Geometry, c: int, f: int, r: int) -> float:
     """What an upstream pixel costs if the columns of r neighbours are added in one run; adding moves thrice as much."""
     run = geometry.kernel[0] * _width(geometry, r) * c
     return 2 * run * (f + _rule.narrow / r) + 12 * run / r * _rule.byte_weight
-
-
-def winograd_operations(geometry: Geometry, n: int, c: int, f: int) -> float:
-    """Winograd's operations, as a fraction of those of the plain product."""
-    oh, ow = geometry.out
-    tiles = n * -(-oh // 4) * -(-ow // 4)
-    transforms = tiles * 36 * (36 * c + 16 * f) + _rule.filter_weight * 9 * 36 * c * f
-    return (transforms + tiles * 36 * c * f) / max(9 * c * f * n * oh * ow, 1)

@@ -136,10 +136,10 @@ def _overlap(size: int, offset: int, covered: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(start - offset, stop - offset)
 
 
-def cover(x: np.ndarray, axes: Pair, geometry: Geometry) -> np.ndarray:
+def cover(x: np.ndarray, axes: Pair, geometry: Geometry, name: str = "canvas") -> np.ndarray:
     """The canvas that the windows lie on: the images with their padding, without what no window reaches.
 
-    A view if there is nothing to add, else a copy, in the order of x's dimensions.
+    A view if there is nothing to add, else a copy in scratch memory of that name, in the order of x's dimensions.
     """
     inside, part, shape = [slice(None)] * x.ndim, [slice(None)] * x.ndim, list(x.shape)
     for axis, offset, covered in zip(axes, geometry.offset, geometry.canvas, strict=True):
@@ -148,7 +148,7 @@ def cover(x: np.ndarray, axes: Pair, geometry: Geometry) -> np.ndarray:
     image = x[tuple(part)]
     if list(image.shape) == shape and (image.strides[-1] == image.itemsize or image.shape[-1] == 1):
         return image
-    canvas = workspace("canvas", tuple(shape), x.dtype)
+    canvas = workspace(name, tuple(shape), x.dtype)
     for axis in axes:
         before, after = slice(0, inside[axis].start), slice(inside[axis].stop, None)
         canvas[(slice(None),) * axis + (before,)] = 0

@@ -10,16 +10,28 @@ allocated, so that the threads share them out. ``choice`` says which kernel suit
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from tinygrad_cnn.kernels import choice, depthwise, winograd
-from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, copy_runs, cover, uncover
+from tinygrad_cnn.kernels.columns import (
+    Geometry,
+    blocks,
+    by_group,
+    column_blocks,
+    copy_runs,
+    cover,
+    uncover,
+)
 from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
 from tinygrad_cnn.kernels.product import matmul
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 from tinygrad_cnn.kernels.workspace import workspace
+
+Kernel = Callable[[np.ndarray, np.ndarray, np.ndarray | None, Geometry, np.ndarray], None]
 
 SMALL = 1 << 18  # multiplications up to which neither threads nor wider products pay, and BLAS stays on one thread
 
@@ -90,9 +102,10 @@ def correlate(
     c, f = x.shape[1] // groups, out.shape[3] // groups
     small = n * oh * ow * kh * kw * c * f * groups <= SMALL
     way = choice.convolution(geometry, n, c, f, x.dtype)
-    if way == "winograd":
+    kernel: Kernel
+    if transform := winograd.TRANSFORMS.get(way):
         with one_blas_thread():
-            kernel, filters = winograd.correlate, winograd.transform_filters(w, turned)
+            kernel, filters = partial(winograd.correlate, transform), winograd.transform_filters(transform, w, turned)
     elif way == "few windows" and not turned:
         multiply_filters(x, w, bias, geometry, out)
         return
@@ -121,8 +134,8 @@ def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarr
     small = n * oh * ow * kh * kw * c * f <= SMALL
     way = choice.convolution(geometry, n, c, f // geometry.groups, x.dtype)
     shape, add = (geometry.groups, f // geometry.groups, kh * kw * c), add_outer_products
-    if way == "winograd":
-        shape, add = (36, f, c), winograd.add_outer_products
+    if transform := winograd.TRANSFORMS.get(way):
+        shape, add = transform.sums_shape((f, c, kh, kw)), partial(winograd.add_outer_products, transform)
     elif way == "depthwise":
         add = depthwise.add_outer_products
     elif not small and (joined := choice.widening(geometry, c, f)) > 1:
@@ -142,9 +155,9 @@ def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarr
             total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // geometry.groups), step=4))
         for other in others:
             total += other
-    if way == "winograd":
+    if transform:
         with one_blas_thread():
-            return winograd.filter_gradients(total)
+            return winograd.filter_gradients(transform, total, (f, c, kh, kw))
     return np.ascontiguousarray(total.reshape(f, kh, kw, c).transpose(0, 3, 1, 2))
 
 

@@ -1,12 +1,16 @@
-"""Winograd's F(4x4, 3x3): 3x3 convolutions with a quarter of the multiplications. Arrays in, arrays out.
+"""Winograd's convolutions: fewer multiplications for kernels of 3 or 5 rows. Arrays in, arrays out.
 
-A tile of 4x4 results comes from a window of 6x6 pixels. Each channel's window d and filter g are transformed to 36
-values, the channels are summed there, and the sums are transformed to 16 results:
+In F(4x4, 3x3) a tile of 4x4 results comes from a window of 6x6 pixels. Each channel's window d and filter g are
+transformed to 36 values, the channels are summed there, and the sums are transformed to 16 results:
 
     Y = A' [ (B' d B) * (G g G') ] A
 
 A transform of both sides is one product with a Kronecker product, B' d B = kron(B', B') vec(d). So everything here is
 a matrix product: windows (36, T*C), times (36, 36); for each of the 36 places (T, C) times (C, F); times (16, 36).
+
+With few channels the transforms cost more than they save. F(4, 3) transforms along the columns of an image alone, six
+pixels one below the other, and leaves the filters' width to the products: for each of 6 places (T, KW*C) times
+(KW*C, F). Half of the multiplications of a plain product remain. F(2, 5) has the same places for kernels of 5 rows.
 
 Sources: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4; on the points, Barabasz et
 al. 2018, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks". In float32 the
@@ -15,9 +19,14 @@ error is about 2e-6 of the largest result, three times that of a plain product.
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_cnn.kernels.columns import Geometry, blocks, copy_runs, cover
+from tinygrad_cnn.kernels.windows import Pair
 from tinygrad_cnn.kernels.workspace import workspace
 
 BLOCK_BYTES = 1 << 21  # of transformed windows: long products, and little enough for the cache that cores share
@@ -25,94 +34,171 @@ BLOCK_BYTES = 1 << 21  # of transformed windows: long products, and little enoug
 _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # exact in binary; those of the paper, 0, 1, -1, 2, -2, err by twice as much
 
 
-def _transforms() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class Transform(NamedTuple):
+    """How many results a window gives, and the matrices that transform windows, filters and results."""
+
+    tile: Pair
+    windows: np.ndarray  # (places, pixels of a window)
+    filters: np.ndarray  # (places, filter values)
+    results: np.ndarray  # (results of a tile, places)
+
+    @property
+    def is_square(self) -> bool:
+        """Whether both dimensions are transformed; else the filters' width is left to the products."""
+        return self.tile[1] > 1
+
+    def fits(self, geometry: Geometry) -> bool:
+        """Whether it computes convolutions of this kernel."""
+        taps = 7 - self.tile[0]
+        settings = (geometry.kernel, geometry.stride, geometry.dilation)
+        if geometry.groups > 1 or tuple(pair[0] for pair in settings) != (taps, 1, 1):
+            return False
+        return not self.is_square or tuple(pair[1] for pair in settings) == (taps, 1, 1)
+
+    def tiles(self, geometry: Geometry) -> Geometry:
+        """The windows whose tiles cover the results: 6x6 pixels, or the 6 of one column."""
+        (oh, ow), (th, tw) = geometry.out, self.tile
+        kernel, across = ((6, 6), -(-ow // tw)) if self.is_square else ((6, 1), geometry.canvas[1])
+        return Geometry(kernel, self.tile, geometry.offset, (1, 1), (-(-oh // th), across), 1)
+
+    @property
+    def block_bytes(self) -> int:
+        """The size of a block; with fewer operations a byte, a tall one's has to be larger to take as long."""
+        return BLOCK_BYTES if self.is_square else 2 * BLOCK_BYTES
+
+    def sums_shape(self, w: tuple[int, ...]) -> tuple[int, int, int]:
+        """The shape of what ``add_outer_products`` adds to, for filters of shape w (F,C,KH,KW)."""
+        f, *run = w
+        return len(self.windows), f, math.prod(run) // self.filters.shape[1]
+
+
+def _matrices(tile: int) -> list[np.ndarray]:
     """B', G and A' in one dimension (Toom and Cook): polynomials multiplied by values at points and infinity."""
+    taps = len(_POINTS) + 2 - tile
     others = [[q for q in _POINTS if q != p] for p in _POINTS]
     windows = [[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(_POINTS)[::-1]]
-    filters = [np.power(p, range(3)) / np.prod(np.subtract(p, q)) for p, q in zip(_POINTS, others, strict=True)]
-    results = [[*np.power(_POINTS, power), power == 3] for power in range(4)]
-    return np.array(windows), np.array([*filters, [0, 0, 1]]), np.array(results)
+    filters = [np.power(p, range(taps)) / np.prod(np.subtract(p, q)) for p, q in zip(_POINTS, others, strict=True)]
+    results = [[*np.power(_POINTS, power), power == tile - 1] for power in range(tile)]
+    return [np.array(windows), np.array([*filters, np.arange(taps) == taps - 1]), np.array(results)]
 
 
-_WINDOWS, _FILTERS, _RESULTS = (np.kron(m, m).astype(np.float32) for m in _transforms())  # (36,36), (36,9), (16,36)
+def _square(tile: int) -> Transform:
+    return Transform((tile, tile), *(np.kron(m, m).astype(np.float32) for m in _matrices(tile)))
 
 
-def _tiles(geometry: Geometry) -> Geometry:
-    """The 6x6 windows, four pixels apart, whose tiles of 4x4 cover the results."""
-    oh, ow = geometry.out
-    return Geometry((6, 6), (4, 4), geometry.offset, (1, 1), (-(-oh // 4), -(-ow // 4)), 1)
+def _tall(tile: int) -> Transform:
+    return Transform((tile, 1), *(m.astype(np.float32) for m in _matrices(tile)))
+
+
+TRANSFORMS = {
+    "winograd F(4x4,3x3)": _square(4),  # matrices (36, 36), (36, 9), (16, 36)
+    "winograd F(4,3)": _tall(4),  # (6, 6), (6, 3), (4, 6)
+    "winograd F(2,5)": _tall(2),  # (6, 6), (6, 5), (2, 6)
+}
 
 
 def _transformed(matrix: np.ndarray, windows: np.ndarray, name: str) -> np.ndarray:
-    """Windows (N,TY,TX,C,k,k) times a transform (t, k*k): (t, N*TY*TX, C) in scratch memory."""
-    n, ty, tx, c, k, _ = windows.shape
-    values = workspace("columns", (k, k, n, ty, tx, c), windows.dtype)
+    """Windows (N,TY,TX,C,high,wide) times a transform (t, high*wide): (t, N,TY,TX,C) in scratch memory."""
+    *lying, high, wide = windows.shape
+    values = workspace("columns", (high, wide, *lying), windows.dtype)
     copy_runs(values, windows.transpose(4, 5, 0, 1, 2, 3))
-    out = workspace(name, (len(matrix), n * ty * tx, c), windows.dtype)
-    np.matmul(matrix, values.reshape(k * k, -1), out=out.reshape(len(matrix), -1))
+    out = workspace(name, (len(matrix), *lying), windows.dtype)
+    np.matmul(matrix, values.reshape(high * wide, -1), out=out.reshape(len(matrix), -1))
     return out
 
 
-def transform_filters(w: np.ndarray, turned: bool = False) -> np.ndarray:
-    """Filters (F,C,3,3) at the 36 places: (36, C, F), or those of the filters turned by 180 degrees: (36, F, C)."""
-    f, c = w.shape[:2]
-    matrix = _FILTERS[:, ::-1] if turned else _FILTERS
-    places = (matrix @ w.reshape(f * c, 9).T).reshape(36, f, c)
-    return places if turned else places.transpose(0, 2, 1)
+def _places(transform: Transform, windows: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Windows (N,TY,TX,C,high,wide), transformed: (places, results, values a result), in scratch memory."""
+    values = _transformed(transform.windows, windows, "values")
+    if not transform.is_square:
+        (_, kw), (_, stride), (_, dilation), ow = geometry.kernel, geometry.stride, geometry.dilation, geometry.out[1]
+        shape, (*outer, column, value) = values.shape, values.strides
+        across = as_strided(values, (*shape[:3], ow, kw, shape[4]), (*outer, stride * column, dilation * column, value))
+        values = workspace("columns", across.shape, values.dtype)
+        copy_runs(values, across)
+        return values.reshape(len(transform.windows), -1, kw * shape[4])
+    return values.reshape(len(transform.windows), -1, values.shape[4])
 
 
-def correlate(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geometry: Geometry, out: np.ndarray) -> None:
+def transform_filters(transform: Transform, w: np.ndarray, turned: bool = False) -> np.ndarray:
+    """Filters (F,C,KH,KW) at the places: (places, KW*C, F), or turned by 180 degrees (places, KW*F, C).
+
+    KW is 1 where the width is transformed too.
+    """
+    (f, c), matrix = w.shape[:2], transform.filters
+    taps = matrix.shape[1]
+    runs = w.reshape(f, c, taps, -1).transpose(0, 3, 1, 2)  # (F, KW, C, taps)
+    kw = runs.shape[1]
+    places = ((matrix[:, ::-1] if turned else matrix) @ runs.reshape(-1, taps).T).reshape(-1, f, kw, c)
+    if turned:
+        return places[:, :, ::-1].transpose(0, 2, 1, 3).reshape(-1, kw * f, c)
+    return places.reshape(-1, f, kw * c).transpose(0, 2, 1)
+
+
+def filter_gradients(transform: Transform, total: np.ndarray, w: tuple[int, ...]) -> np.ndarray:
+    """The sums of ``add_outer_products`` as gradients of filters of shape w (F,C,KH,KW)."""
+    (f, c, *_), taps = w, transform.filters.shape[1]
+    runs = total.reshape(len(total), -1).T @ transform.filters
+    return np.ascontiguousarray(runs.reshape(f, -1, c, taps).transpose(0, 2, 3, 1)).reshape(w)
+
+
+def correlate(
+    transform: Transform,
+    x: np.ndarray,
+    filters: np.ndarray,
+    bias: np.ndarray | None,
+    geometry: Geometry,
+    out: np.ndarray,
+) -> None:
     """Write the correlation of the images x (N,C,H,W) with transformed filters to ``out`` (N,OH,OW,F)."""
-    (_, c, f), tiles = filters.shape, _tiles(geometry)
+    (places, k, f), (th, tw), tiles = filters.shape, transform.tile, transform.tiles(geometry)
+    across = -(-geometry.out[1] // tw)
     pixels = x.transpose(0, 2, 3, 1)
-    for images, bands in blocks(len(x), tiles.out[0], tiles.out[1] * 36 * max(c, f) * x.itemsize, BLOCK_BYTES):
+    for images, bands in blocks(len(x), tiles.out[0], across * places * max(k, f) * x.itemsize, transform.block_bytes):
         windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
         for rows in bands:
             part = windows[:, rows]
-            values = _transformed(_WINDOWS, part, "values")
-            sums = np.matmul(values, filters, out=workspace("product", (36, values.shape[1], f), x.dtype))
-            results = np.matmul(_RESULTS, sums.reshape(36, -1), out=workspace("columns", (16, sums[0].size), x.dtype))
+            values = _places(transform, part, geometry)
+            sums = np.matmul(values, filters, out=workspace("product", (places, values.shape[1], f), x.dtype))
+            results = workspace("columns", (th * tw, sums[0].size), x.dtype)
+            np.matmul(transform.results, sums.reshape(places, -1), out=results)
             if bias is not None:
                 results.reshape(-1, f)[...] += bias
-            grid = results.reshape(4, 4, *part.shape[:3], f).transpose(2, 3, 0, 4, 1, 5)  # (N, TY, 4, TX, 4, F)
-            _lay(grid, out[images, rows.start * 4 : rows.stop * 4])
+            grid = results.reshape(th, tw, *part.shape[:2], across, f).transpose(2, 3, 0, 4, 1, 5)
+            _lay(grid, out[images, rows.start * th : rows.stop * th])
 
 
 def _lay(grid: np.ndarray, out: np.ndarray) -> None:
-    """Copy tiles (N,TY,4,TX,4,F) to images (N,OH,OW,F), which may end within the last tiles."""
-    (_, ty, _, tx, _, f), (n, oh, ow, _) = grid.shape, out.shape
-    high, wide = oh // 4, ow // 4  # whole tiles
-    for rows, height, top in ((slice(0, high), 4, 0), (slice(high, ty), oh - high * 4, high * 4)):
-        for columns, width, left in ((slice(0, wide), 4, 0), (slice(wide, tx), ow - wide * 4, wide * 4)):
+    """Copy tiles (N,TY,th,TX,tw,F) to images (N,OH,OW,F), which may end within the last tiles."""
+    (_, ty, th, tx, tw, f), (n, oh, ow, _) = grid.shape, out.shape
+    high, wide = oh // th, ow // tw  # whole tiles
+    for rows, height, top in ((slice(0, high), th, 0), (slice(high, ty), oh - high * th, high * th)):
+        for columns, width, left in ((slice(0, wide), tw, 0), (slice(wide, tx), ow - wide * tw, wide * tw)):
             part = grid[:, rows, :height, columns, :width]
             if part.size:
                 target = out[:, top : top + part.shape[1] * height, left : left + part.shape[3] * width]
                 target.reshape(n, part.shape[1], height, part.shape[3], width, f)[...] = part
 
 
-def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
-    """Add the products of transformed windows and transformed upstream to ``total`` (36, F, C)."""
-    tiles = _tiles(geometry)
-    upstream = Geometry((4, 4), (4, 4), (0, 0), (1, 1), tiles.out, 1)
+def add_outer_products(
+    transform: Transform, g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray
+) -> None:
+    """Add the products of transformed windows and transformed upstream to ``total`` (places, F, KW*C)."""
+    (th, tw), tiles = transform.tile, transform.tiles(geometry)
+    across = -(-geometry.out[1] // tw)
     pixels = x.transpose(0, 2, 3, 1)
-    widest = max(total.shape[1:])
+    places, f, k = total.shape
     step = max(1, BLOCK_BYTES // total[0].nbytes)  # places multiplied at a time, so that no thread holds them all twice
-    product = workspace("product", (min(step, 36), *total.shape[1:]), x.dtype)
-    for images, bands in blocks(len(x), tiles.out[0], tiles.out[1] * 36 * widest * x.itemsize, BLOCK_BYTES):
+    product = workspace("product", (min(step, places), f, k), x.dtype)
+    for images, bands in blocks(len(x), tiles.out[0], across * places * max(f, k) * x.itemsize, transform.block_bytes):
         windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
         for rows in bands:
-            values = _transformed(_WINDOWS, windows[:, rows], "values")
-            results = g[images, rows.start * 4 : rows.stop * 4]
-            patches = upstream._replace(out=(rows.stop - rows.start, tiles.out[1]))
-            patches_of_g = patches.windows(cover(results, (1, 2), patches), (1, 2))
-            sums = _transformed(_RESULTS.T, patches_of_g, "sums")
-            for first in range(0, 36, step):
-                places = slice(first, min(first + step, 36))
-                part = product[: places.stop - first]
-                total[places] += np.matmul(sums[places].transpose(0, 2, 1), values[places], out=part)
-
-
-def filter_gradients(total: np.ndarray) -> np.ndarray:
-    """Sums at the 36 places (36, F, C) as gradients of filters (F,C,3,3)."""
-    _, f, c = total.shape
-    return np.asarray((total.reshape(36, -1).T @ _FILTERS).reshape(f, c, 3, 3))
+            upstream = Geometry((th, tw), (th, tw), (0, 0), (1, 1), (rows.stop - rows.start, across), 1)
+            results = cover(g[images, rows.start * th : rows.stop * th], (1, 2), upstream, "canvas of results")
+            patches = upstream.windows(results, (1, 2))
+            sums = _transformed(transform.results.T, patches, "sums").reshape(places, -1, f)
+            values = _places(transform, windows[:, rows], geometry)
+            for first in range(0, places, step):
+                some = slice(first, min(first + step, places))
+                part = product[: some.stop - first]
+                total[some] += np.matmul(sums[some].transpose(0, 2, 1), values[some], out=part)

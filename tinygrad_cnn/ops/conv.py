@@ -283,11 +283,14 @@ def _sample_settings(draw: Any) -> tuple[dict[str, Any], dict[str, Index]]:
         c, groups, settings["dilation"] = 1, draw.integer(2, 3), draw.choice([(1, 1), settings["dilation"]])
         f = draw.choice([1, f])
     elif kind == "commonest":
-        (h, w), padding = (draw.integer(1, 5), draw.integer(1, 5)), draw.integer(0, 1)
-        settings, groups = dict(stride=(1, 1), padding=(padding, padding), dilation=(1, 1)), 1
+        (h, w), padding = (draw.integer(1, 6), draw.integer(1, 5)), draw.integer(0, 1)
+        (kh, kw), across = draw.choice([(3, 3), (3, 3), (3, 2), (5, 3)]), draw.choice([1, 1, 2])
+        around = (padding, padding * (kw - 2))
+        settings, groups = dict(stride=(1, across), padding=around, dilation=(1, 1)), 1
         n = draw.integer(1, 3)  # of two images, each may go to a thread of its own
         f = draw.choice([f, 5])  # more filters than windows, where a result has 1 to 25
-        pairs = dict(size=(h + 2 - 2 * padding, w + 2 - 2 * padding), kernel=(3, 3), out=(h, w))
+        size = (h + kh - 1 - 2 * around[0], (w - 1) * across + kw - 2 * around[1])
+        pairs = dict(size=size, kernel=(kh, kw), out=(h, w))
     shapes: dict[str, Index] = dict(
         images=(n, groups * c, *pairs["size"]),
         filters=(groups * f, c, *pairs["kernel"]),

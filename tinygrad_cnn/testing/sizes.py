@@ -41,7 +41,7 @@ _LOW = (
     (resize, "_BAND", 2),
     (rows, "WIDTH", 4),
     (rows, "BLOCK", 64),
-    (winograd, "BLOCK_BYTES", 1 << 12),
+    (winograd, "BLOCK_BYTES", 256),
 )
 
 
@@ -57,7 +57,7 @@ def as_if_large(threads: int = 2) -> Iterator[None]:
     rule, count = choice.rule(), parallel.get_num_threads()
     for module, name, low in _LOW:
         setattr(module, name, low)
-    choice.use(replace(rule, winograd_below=math.inf))
+    choice.use(replace(rule, winograd_below=math.inf, tall_weight=1e9))  # square ones where they fit
     parallel.set_num_threads(threads)
     try:
         yield
