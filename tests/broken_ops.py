@@ -311,7 +311,7 @@ def square(input: Array) -> Array:
 
 def positive_root(input: Array) -> Array:
     """The square root of what is positive, else 0."""
-    return np.where(input > 0, np.sqrt(np.abs(input)), 0.0).astype(input.dtype)
+    return np.sqrt(np.maximum(input, 0))
 
 
 def unary(draw):
@@ -428,6 +428,14 @@ breaks(
     "a constant that depends on the dtype",
     fails="float32",
     forward=lambda input: np.log(input) + 1e4 * np.finfo(input.dtype).eps,
+)
+
+breaks(
+    "NaN taken for a negative number",
+    relu,
+    "NaN is lost",
+    fails="nan",
+    forward=lambda input: np.where(input > 0, input, 0).astype(input.dtype),
 )
 
 

@@ -98,6 +98,7 @@ leaky_relu.gradients(input=whole(lambda g, input, negative_slope: leaky_relu_gra
 leaky_relu_grad.gradients(
     input=lambda g, other, negative_slope: leaky_relu_grad(g, other, negative_slope), other=lambda g: zero(g)
 )
+leaky_relu_grad.exempt(nan="its slope at NaN is that of the negative side, as in PyTorch")
 leaky_relu_grad.reference(np.vectorize(lambda g, x, slope: g if x > 0 else slope * g, otypes=[float]))
 
 

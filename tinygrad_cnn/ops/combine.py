@@ -199,6 +199,8 @@ fmin = _extreme(
     lambda g, a, b: keep(g, ((a <= b) | (b != b)) == 0),
     min,
 )
+for _op in (fmax, fmin):
+    _op.exempt(nan="where one number is NaN it gives the other")
 
 
 # ------------------------------------------------------------------------------------------------ bounds

@@ -258,6 +258,11 @@ median_of_all.gradients(input=lambda g, input, out: shared_by_ties(g, input, out
 median_of_all.samples(lambda draw: dict(input=draw.distinct(draw.shape()), ignore_nan=draw.boolean()))
 median_of_all.reference(lambda input, ignore_nan=False: np.asarray(_lower_median(input.ravel().tolist())))
 
+for _op in (_sort, _topk, _kth, _mode):
+    _op.exempt(nan="NaN counts as the largest number")
+for _op in (_nanmedian, median_of_all):
+    _op.exempt(nan="it can leave NaN out")
+
 KthvalueResult = return_type("kthvalue", "values", "indices")
 MedianResult = return_type("median", "values", "indices")
 NanmedianResult = return_type("nanmedian", "values", "indices")

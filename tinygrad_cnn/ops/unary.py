@@ -264,6 +264,8 @@ sign, sgn = (
         ("sgn", "-1, 0 or 1: the sign (the same as ``sign`` for real numbers)."),
     )
 )
+for _op in (sign, sgn):
+    _op.exempt(nan="the sign of NaN is 0, as in PyTorch")
 floor, ceil, trunc = (
     _refuse_bool(
         _function(name, doc, _whole(kernel), zero, reference, _between_integers, aliases, elementwise="arithmetic"),
@@ -344,6 +346,7 @@ def nan_to_num(
 
 
 nan_to_num.gradients(input=lambda g, input: keep(g, (input - input) == 0))
+nan_to_num.exempt(nan="it puts a number in its place")
 nan_to_num.samples(unary(nan=1.0))
 nan_to_num.reference(np.vectorize(lambda x, nan=0.0, posinf=None, neginf=None: nan if x != x else x))
 

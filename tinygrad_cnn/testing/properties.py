@@ -12,6 +12,7 @@ from tinygrad_cnn.testing.calls import Arguments
 from tinygrad_cnn.testing.derivatives import first_order, second_order, upstream, value
 from tinygrad_cnn.testing.dtypes import dtypes, float32
 from tinygrad_cnn.testing.manners import empty, layouts, memory, refusals, repeat, without_grad
+from tinygrad_cnn.testing.nonfinite import nan
 
 Property = Callable[[Op, Arguments], None]
 
@@ -26,6 +27,7 @@ PROPERTIES: dict[str, Property] = {  # in the order in which one explains anothe
     "dtypes": dtypes,
     "layouts": layouts,
     "empty": empty,
+    "nan": nan,
     "no_grad": without_grad,
     "refusals": refusals,
 }
