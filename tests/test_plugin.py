@@ -63,7 +63,8 @@ def test_a_module_brings_its_ops_and_no_others(run, pytester):
     pytester.makepyfile(mymodule=an_op(), test_other="def test_other(): raise ValueError")
     result = run("--tinygrad-ops", "mymodule", "--tinygrad-profile=dev", "-v", "-W", "error")
     result.assert_outcomes(passed=TESTS)
-    result.stdout.fnmatch_lines([f"*1 ops, {len(PROPERTIES)} properties, 10 cases each", "ops::doubly::first_order PASS*"])
+    told = f"*1 ops, {len(PROPERTIES)} properties, 10 cases each"
+    result.stdout.fnmatch_lines([told, "ops::doubly::first_order PASS*"])
 
 
 def test_a_file_may_be_given_and_lie_in_a_package(run, pytester):
