@@ -16,15 +16,7 @@ from functools import partial
 import numpy as np
 
 from tinygrad_cnn.kernels import choice, depthwise, winograd
-from tinygrad_cnn.kernels.columns import (
-    Geometry,
-    blocks,
-    by_group,
-    column_blocks,
-    copy_runs,
-    cover,
-    uncover,
-)
+from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, copy_runs, cover, uncover
 from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
 from tinygrad_cnn.kernels.product import matmul

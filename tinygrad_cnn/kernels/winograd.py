@@ -49,7 +49,7 @@ class Transform(NamedTuple):
 
     def fits(self, geometry: Geometry) -> bool:
         """Whether it computes convolutions of this kernel."""
-        taps = 7 - self.tile[0]
+        taps = len(_POINTS) + 2 - self.tile[0]
         settings = (geometry.kernel, geometry.stride, geometry.dilation)
         if geometry.groups > 1 or tuple(pair[0] for pair in settings) != (taps, 1, 1):
             return False
