@@ -38,7 +38,7 @@ def convolution(draw, rng):
     dilation = draw.choice([(1, 1), (1, 1), (1, 1), (2, 2), (1, 2)])
     covered = reach((1, 1), kernel, (1, 1), dilation)
     padding = tuple(draw.integer(0, side // 2) for side in covered)
-    x = images(draw, rng, groups * c, max(covered), LARGEST * groups * c // max(c, f) // groups)
+    x = images(draw, rng, groups * c, max(covered), LARGEST * c // max(c, f))
     w = normal(rng, groups * f, c, *kernel) / np.float32(math.sqrt(c * math.prod(kernel)))
     settings = dict(stride=stride, padding=padding, dilation=dilation, groups=groups)
     if draw.boolean():
@@ -116,10 +116,7 @@ def linear(draw, rng):
 
 def reduction(draw, rng):
     x = images(draw, rng, draw.choice([1, 3, 16, 100]))
-    name, dims = (
-        draw.choice(["sum", "mean", "amax", "logsumexp"]),
-        draw.choice([(0,), (1,), (3,), (2, 3), (0, 2, 3)]),
-    )
+    name, dims = draw.choice(["sum", "mean", "amax", "logsumexp"]), draw.choice([(0,), (1,), (3,), (2, 3), (0, 2, 3)])
     return lambda T, x: getattr(x, name)(dims), x
 
 

@@ -31,7 +31,6 @@ def _nan_at(op: Op, arguments: Arguments, place: Place, index: int) -> None:
         if found is None:
             return
         finite = [_results(op, _with(arguments, place, index, value)) for value in (array.flat[index], *OTHERS)]
-    at = tuple(int(i) for i in np.unravel_index(index, array.shape))
     known = [results for results in finite if results is not None and len(results) == len(found)]
     for number, result in enumerate(found):
         alike = [results[number] for results in known if results[number].shape == result.shape]
@@ -40,17 +39,13 @@ def _nan_at(op: Op, arguments: Arguments, place: Place, index: int) -> None:
         depends = np.any([_differ(alike[0], other) for other in alike[1:]], axis=0)
         lost = depends & ~np.isnan(result)
         if lost.any():
-            where = tuple(int(i) for i in np.argwhere(lost)[0])
+            at, where = [int(i) for i in np.unravel_index(index, array.shape)], np.argwhere(lost)[0].tolist()
             why = (
-                f"With NaN at {place}[{_listed(at)}] the result at [{_listed(where)}] is {result[where]:.6g}, though "
+                f"With NaN at {place}{at} the result at {where} is {result[tuple(where)]:.6g}, though "
                 "it depends on that element: a mistake upstream goes unseen. Comparisons with NaN are False; "
                 "np.maximum, np.minimum and np.clip keep it."
             )
             refuse(op, given, Cause("NaN is lost", why), property="nan", argument=str(place))
-
-
-def _listed(index: tuple[int, ...]) -> str:
-    return ", ".join(map(str, index))
 
 
 def _differ(one: np.ndarray, other: np.ndarray) -> np.ndarray:
