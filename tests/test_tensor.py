@@ -69,8 +69,18 @@ def test_default_dtype():
 
 
 def test_arguments_that_mean_nothing_here_are_refused():
-    for call in (lambda: tg.zeros(2, device="cuda"), lambda: tg.tensor([1.0], device="cuda:1")):
-        with pytest.raises(RuntimeError, match="cpu"):
+    for call in (
+        lambda: tg.zeros(2, device="cuda"),
+        lambda: tg.tensor([1.0], device="cuda:1"),
+        lambda: tg.as_tensor([1.0], device=tg.device("mps")),
+        lambda: tg.ones(2).to(tg.device("cuda", 1)),
+        lambda: tg.nn.ReLU().to(tg.device("cuda")),
+        lambda: tg.Generator("cuda"),
+        lambda: tg.device("gpu"),
+        lambda: tg.device("cuda:x"),
+        lambda: tg.device("meta").__enter__(),
+    ):
+        with pytest.raises(RuntimeError, match="expected 'cpu'"):
             call()
     for call in (
         lambda: tg.zeros(2, layout="sparse"),

@@ -184,35 +184,50 @@ def require_floating(array: np.ndarray, op: str, argument: str = "input") -> Non
 
 
 # ---------------------------------------------------------------------------------------------- devices
-class device:
-    """Where a tensor lives. There is one: ``device('cpu')``.
+_DEVICE_TYPES = ["cpu", "cuda", "mps", "xpu", "meta", "hpu", "mtia", "xla", "vulkan", "ipu", "maia", "privateuseone"]
 
-    >>> device("cpu"), device("cpu") == "cpu"
-    (device(type='cpu'), True)
+
+class device:
+    """Where a tensor lives: ``device('cpu')``. The others of PyTorch have names here, but no tensor can live there.
+
+    >>> device("cpu"), device("cuda:1"), device("cpu") == "cpu"
+    (device(type='cpu'), device(type='cuda', index=1), True)
     """
 
-    type = "cpu"
-    index = None
-
     def __init__(self, type: object = "cpu", index: int | None = None) -> None:
-        name = str(type)
-        if name != "cpu" and not name.startswith("cpu:"):
-            raise GraphError(f"device: expected 'cpu', the only device of this library, got {name!r}")
+        name, colon, number = str(type).partition(":")
+        if name not in _DEVICE_TYPES or (colon and not number.isdigit()):
+            raise GraphError(f"device: expected 'cpu' or another of {', '.join(_DEVICE_TYPES)}, got {str(type)!r}")
+        self.type = name
+        self.index = int(number) if colon else index
 
     def __repr__(self) -> str:
-        return "device(type='cpu')"
+        return f"device(type={self.type!r}{'' if self.index is None else f', index={self.index}'})"
 
     def __str__(self) -> str:
-        return "cpu"
+        return self.type if self.index is None else f"{self.type}:{self.index}"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, device) or other == "cpu"
+        return isinstance(other, device | str) and str(self) == str(other)
 
     def __hash__(self) -> int:
-        return hash("cpu")
+        return hash(str(self))
+
+    def __enter__(self) -> device:
+        require_cpu(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Nothing changes: new tensors are on the CPU anyway."""
 
 
 CPU = device()
+
+
+def require_cpu(where: object) -> None:
+    """Raise GraphError unless ``where``, a device or its name, is the CPU or None."""
+    if where is not None and device(where).type != "cpu":
+        raise GraphError(f"device: expected 'cpu', the only device of this library, got {str(where)!r}")
 
 
 class Size(tuple[int, ...]):
@@ -251,6 +266,7 @@ class Generator:
     """
 
     def __init__(self, device: object = "cpu") -> None:
+        require_cpu(device)
         self.device = CPU
         self._numpy: np.random.Generator | None = None
         self.manual_seed(67280421310721)  # PyTorch's default seed

@@ -113,7 +113,8 @@ NAMES = {
 
 # What holds for many names at once.
 EVERYWHERE = (
-    "There is one device, the CPU: any other raises, as do `cuda()` and its relatives (a RuntimeError).",
+    "There is one device, the CPU: others can be named, and raise where a tensor or layer should go there, as do "
+    "`cuda()` and its relatives (a RuntimeError).",
     "The dtypes are those of the table: no complex and no quantised numbers, and bfloat16 in files is read as float32.",
     "Volumes (the layers and functions named `3d`, and 5-D inputs of the others) are outside the library.",
     "`out=` isn't there: use the result, or an in-place method. Neither are `layout=` and sparse tensors.",

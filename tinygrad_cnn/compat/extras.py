@@ -9,7 +9,7 @@ import numpy as np
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.autograd.tensor import Tensor
-from tinygrad_cnn.backend import CPU, device, get_default_dtype, set_default_dtype
+from tinygrad_cnn.backend import CPU, device, get_default_dtype, require_cpu, set_default_dtype
 from tinygrad_cnn.compat.facade import no, nothing, refuse, same
 from tinygrad_cnn.errors import ArgumentTypeError, UnsupportedError, check_argument
 
@@ -56,7 +56,10 @@ class OtherDtype:
 bfloat16, uint16, uint32, uint64 = (OtherDtype(name) for name in ("bfloat16", "uint16", "uint32", "uint64"))
 complex64 = cfloat = OtherDtype("complex64")
 complex128 = cdouble = OtherDtype("complex128")
-float8_e4m3fn, float8_e5m2 = OtherDtype("float8_e4m3fn"), OtherDtype("float8_e5m2")
+float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu, float4_e2m1fn_x2 = (
+    OtherDtype(f"float{name}")
+    for name in ("8_e4m3fn", "8_e5m2", "8_e4m3fnuz", "8_e5m2fnuz", "8_e8m0fnu", "4_e2m1fn_x2")
+)
 
 
 class _TensorType(type):
@@ -145,8 +148,7 @@ def get_num_interop_threads() -> int:
 
 def set_default_device(where: object) -> None:
     """Nothing for the CPU; for any other device GraphError."""
-    if where is not None:
-        device(where)
+    require_cpu(where)
 
 
 def get_default_device() -> device:

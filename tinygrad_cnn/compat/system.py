@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections.abc
 import itertools
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse as urlparse
 
 import numpy as np
 
@@ -28,6 +30,7 @@ def get_dir() -> str:
 
 
 _hub_dir = ""
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # the hash in a checkpoint's name
 
 
 def set_dir(d: str | os.PathLike[str]) -> None:

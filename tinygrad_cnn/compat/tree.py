@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import typing
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +41,10 @@ _LAYER_MODULES = (  # torch.nn.modules.<name>: the file here that has the same l
     "normalization:norm instancenorm:batchnorm pixelshuffle:vision upsampling:vision channelshuffle:vision "
     "adaptive: rnn: transformer:"
 )
-_DATASETS = "CIFAR10 CIFAR100 SVHN STL10 ImageFolder DatasetFolder ImageNet EMNIST QMNIST CelebA CocoDetection FakeData"
+_DATASETS = (
+    "CIFAR10 CIFAR100 SVHN STL10 ImageFolder DatasetFolder ImageNet EMNIST QMNIST CelebA CocoDetection FakeData "
+    "Places365 INaturalist VOCDetection VOCSegmentation Cityscapes OxfordIIITPet Flowers102 Food101 Caltech101"
+)
 _TRANSFORMS = (
     "PILToTensor Resize RandomResizedCrop ColorJitter Grayscale RandomGrayscale RandomRotation RandomAffine "
     "RandomErasing RandomApply GaussianBlur RandomChoice FiveCrop TenCrop AutoAugment RandAugment TrivialAugmentWide"
@@ -57,7 +61,7 @@ _COLLECTIVES = (
     "broadcast",
     "destroy_process_group",
 )
-_HUB = ("load_state_dict_from_url", "get_dir", "set_dir", "_get_torch_home")
+_HUB = ("load_state_dict_from_url", "get_dir", "set_dir", "_get_torch_home", "HASH_REGEX", "urlparse")
 _TRACING = ("wrap", "symbolic_trace", "Proxy", "GraphModule", "Tracer", "Node", "Graph")
 
 
@@ -165,9 +169,10 @@ def _add_compilers(tree: _Tree) -> None:
     tree.add("torch._jit_internal", jit)
     tree.add("torch._dynamo", is_compiling=no, disable=same, allow_in_graph=same, reset=nothing)
     tree.add("torch.jit", jit)
+    tree.add("torch.jit.annotations", typing)
     tree.add("torch.fx", **{name: getattr(jit, name) for name in _TRACING})
     tree.add("torch.fx.proxy", Proxy=jit.Proxy)
-    tree.add("torch.compiler", tree["torch._dynamo"], is_dynamo_compiling=no, compile=extras.compile)
+    tree.add("torch.compiler", tree["torch._dynamo"], is_dynamo_compiling=no, is_exporting=no, compile=extras.compile)
     for name in ("export", "onnx"):
         tree.add(f"torch.{name}", export=extras.exported)
     overrides = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
@@ -229,10 +234,15 @@ def _add_torchvision(tree: _Tree) -> None:
     tree.add("torchvision", __version__="0.28.0")
     tree.add("torchvision.datasets", datasets, **sets)
     tree.add("torchvision.datasets.mnist", datasets)
+    others["InterpolationMode"] = vision.InterpolationMode
+    functions = dict(to_tensor=vision.to_tensor, normalize=vision.normalize, InterpolationMode=vision.InterpolationMode)
+    wanted = ("create_feature_extractor", "get_graph_node_names")
+    untraced = {name: refuse(f"torchvision.models.{name}", "there is no tracer") for name in wanted}
     tree.add("torchvision.transforms", transforms, **others)
     tree.add("torchvision.transforms.transforms", transforms, **others)
-    tree.add("torchvision.transforms.functional", to_tensor=vision.to_tensor, normalize=vision.normalize)
+    tree.add("torchvision.transforms.functional", **functions)
     tree.add("torchvision.models", models)
+    tree.add("torchvision.models.feature_extraction", **untraced)
     for name in ("alexnet", "densenet", "googlenet", "mobilenetv2", "resnet", "squeezenet", "vgg"):
         tree.add(f"torchvision.models.{name}", models)
     tree.add("torchvision.models.utils", load_state_dict_from_url=system.load_state_dict_from_url)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from tinygrad_cnn.autograd.mode import no_grad
 from tinygrad_cnn.autograd.tensor import Tensor
-from tinygrad_cnn.backend import as_dtype, device, dtype
+from tinygrad_cnn.backend import as_dtype, device, dtype, require_cpu
 from tinygrad_cnn.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -243,7 +243,7 @@ def _parse_to(*args: Any, **kwargs: Any) -> dtype | None:
         if isinstance(value, Tensor):
             wanted = value.dtype
         elif isinstance(value, str | device):
-            device(str(value))
+            require_cpu(value)
         elif is_dtype(value):
             wanted = as_dtype(value)
         elif value is not None and not isinstance(value, bool):

@@ -14,7 +14,6 @@ from tinygrad_cnn.backend import (
     Array,
     as_dtype,
     bool_ as bool8,
-    device,
     dtype,
     float16,
     float32,
@@ -23,6 +22,7 @@ from tinygrad_cnn.backend import (
     int16,
     int32,
     int64,
+    require_cpu,
     uint8,
 )
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, ShapeError
@@ -126,16 +126,11 @@ def _to(
         raise ArgumentTypeError(f"to() takes at most {len(names)} positional arguments here, got {len(args)}")
     given = dict(zip(names, args, strict=False))
     given_dtype, target = given.get("dtype", dtype), given.get("other", other)
-    _check_device(given.get("device", device))
+    require_cpu(given.get("device", device))
     if target is not None:
         given_dtype = target._array.dtype
     wanted = self._array.dtype if given_dtype is None else as_dtype(given_dtype).dtype
     return _converted(self, wanted, given.get("copy", copy))
-
-
-def _check_device(place: Any) -> None:
-    if place is not None:
-        device(place)  # raises for all but the CPU
 
 
 def _converter(name: str, wanted: dtype) -> None:

@@ -13,7 +13,7 @@ from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.parse import array_of
 from tinygrad_cnn.autograd.tensor import Tensor, as_array, wrap
-from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, device as Device, get_default_dtype
+from tinygrad_cnn.backend import DTYPES, Array, Number, as_dtype, get_default_dtype, require_cpu
 from tinygrad_cnn.errors import ArgumentTypeError, ShapeError
 
 __all__ = [
@@ -60,7 +60,7 @@ def tensor(
 def finish(array: np.ndarray, device: Any = None, requires_grad: bool = False) -> Tensor:
     """The new tensor that a creation function returns."""
     if device is not None:
-        Device(device)  # raises for any but the CPU
+        require_cpu(device)
     out = wrap(array)
     return out.requires_grad_() if requires_grad else out
 
@@ -73,8 +73,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     >>> tg.as_tensor(x) is x
     True
     """
-    if device is not None:
-        Device(device)
+    require_cpu(device)
     if isinstance(data, Tensor):
         return data if dtype is None else data.to(as_dtype(dtype))
     if isinstance(data, np.ndarray):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from typing import IO, Any
 
-from tinygrad_cnn.backend import device
+from tinygrad_cnn.backend import require_cpu
 from tinygrad_cnn.errors import ArgumentError, CheckpointError, DataError, UnsupportedError
 from tinygrad_cnn.serialization.files import File, is_path, name_of, opened, write_file
 from tinygrad_cnn.serialization.npz import load_npz, read_npz, save_npz, write_npz
@@ -114,10 +114,10 @@ def _check_location(map_location: Any) -> None:
     """Raise unless ``map_location`` leads to the CPU."""
     if isinstance(map_location, dict):
         for target in map_location.values():
-            device(target)
+            require_cpu(target)
     elif callable(map_location):
         storage = _Anywhere()
         if map_location(storage, "cpu") not in (storage, None):
             raise UnsupportedError("load: map_location must leave storages where they are, on the CPU")
-    elif map_location is not None:
-        device(map_location)
+    else:
+        require_cpu(map_location)

@@ -188,7 +188,7 @@ class _Pickle:
         self._global(f"torch {value.name}")
 
     def _device(self, value: device, path: tuple[Any, ...]) -> None:
-        self._call("torch device", (value.type,), path)
+        self._call("torch device", (value.type,) if value.index is None else (value.type, value.index), path)
 
     def _size(self, value: Size, path: tuple[Any, ...]) -> None:
         self._call("torch Size", (tuple(value),), path)
