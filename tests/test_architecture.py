@@ -22,7 +22,7 @@ ALLOWED = {
     "ops": {"errors", "backend", "kernels", "autograd"},
     "nn": {"errors", "backend", "kernels", "autograd", "ops"},
     "optim": {"errors", "backend", "kernels", "autograd", "ops", "nn"},
-    "data": {"errors", "backend", "autograd", "ops"},
+    "data": {"errors", "backend", "autograd", "ops", "nn"},
     "serialization": {"errors", "backend", "autograd", "nn"},
     "profiler": {"errors", "autograd", "nn", "optim"},
     "testing": {"errors", "backend", "kernels", "autograd", "ops", "nn"},

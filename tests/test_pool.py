@@ -96,7 +96,6 @@ def test_wide_resizing_matrices_are_multiplied_in_bands():
         (lambda x: F.max_pool2d(x, 2, padding=2), "at most half"),
         (lambda x: F.avg_pool2d(x, (2, 2, 2)), "avg_pool2d: kernel_size .*tuple of 2 ints"),
         (lambda x: F.pad(x, (4, 4, 0, 0), mode="reflect"), "at most 3"),
-        (lambda x: F.interpolate(x, 3, mode="bilinear", antialias=True), "antialias"),
         (lambda x: F.interpolate(x, scale_factor=0.1), "greater than 0"),
         (lambda x: F.max_unpool2d(x, x, 2), "indices expected an int64"),
     ],

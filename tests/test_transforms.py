@@ -9,12 +9,14 @@ from tinygrad_cnn.data.transforms import (
     CenterCrop,
     Compose,
     ConvertImageDtype,
+    InterpolationMode,
     Lambda,
     Normalize,
     Pad,
     RandomCrop,
     RandomHorizontalFlip,
     RandomVerticalFlip,
+    Resize,
     ToTensor,
 )
 from tinygrad_cnn.errors import TinygradError
@@ -65,6 +67,71 @@ def test_convert_image_dtype(source, target, values, expected):
     out = ConvertImageDtype(target)(tg.tensor(values, dtype=source))
     assert out.dtype == target
     assert out.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape"),
+    [
+        (dict(size=8), (8, 10)),
+        (dict(size=[2]), (2, 2)),
+        (dict(size=(3, 7)), (3, 7)),
+        (dict(size=8, max_size=9), (7, 9)),  # 8 * 9 / 10, rounded down
+        (dict(size=4), (4, 5)),
+    ],
+)
+def test_resize_makes_the_shorter_side_so_long(settings, shape):
+    resize = Resize(**settings)
+    assert resize(GREY).shape == shape
+    assert resize(GREY.T).shape == (shape if settings["size"] == (3, 7) else shape[::-1])
+    assert resize(COLOUR).shape == (*shape, 3)
+    assert tuple(resize(ToTensor()(COLOUR)).shape) == (3, *shape)
+
+
+def test_resize_means_what_is_between_pixels():
+    x = tg.tensor([[[0.0, 4.0, 8.0, 12.0]]])
+    assert Resize((1, 2), antialias=False)(x).tolist() == [[[2.0, 10.0]]]
+    assert Resize((1, 2))(x).flatten().tolist() == pytest.approx([(0 * 3 + 4 * 3 + 8) / 7, (4 + 8 * 3 + 12 * 3) / 7])
+    assert Resize((1, 2), InterpolationMode.NEAREST)(x).tolist() == [[[0.0, 8.0]]]
+    bytes_ = np.array([[0, 255, 254]], np.uint8)
+    assert Resize((1, 6), "bicubic")(bytes_).tolist() == [[0, 48, 199, 255, 255, 254]]  # rounded, and clipped at 255
+    assert Resize((1, 6))(tg.tensor(bytes_)).dtype is tg.uint8
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_resize_is_pils_but_for_rounding(mode):
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 31, 3)).astype(np.uint8)
+    for size in (7, (9, 40), (33, 12)):
+        theirs = Resize(size, mode)(image.fromarray(pixels))
+        assert np.abs(np.asarray(theirs).astype(int) - Resize(size, mode)(pixels)).max() <= 1
+    assert Resize(5, InterpolationMode.LANCZOS)(image.fromarray(pixels)).size == (7, 5)
+
+
+def test_pil_images_are_cropped_and_flipped_as_arrays():
+    image = pytest.importorskip("PIL.Image", reason="Pillow is not installed")
+    both = Compose([Resize(4), CenterCrop(2), ToTensor()])
+    assert np.array_equal(both(image.fromarray(COLOUR)).numpy(), both(COLOUR).numpy())
+    assert np.array_equal(RandomHorizontalFlip(p=1)(image.fromarray(GREY)), GREY[:, ::-1])
+    assert CenterCrop(1)(image.new("1", (3, 3), 1)).tolist() == [[255]]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Resize(0), "Resize: expected a size"),
+        (lambda: Resize((1, 2, 3)), "Resize: expected a size"),
+        (lambda: Resize(3, "cubic"), "Resize: interpolation expected one of"),
+        (lambda: Resize(3, 9), "Resize: interpolation expected one of"),
+        (lambda: Resize((3, 3), max_size=4), "max_size needs a size of one length"),
+        (lambda: Resize(3, max_size=3)(GREY), "max_size = 3 must be greater than the size 3"),
+        (lambda: Resize(3, "lanczos")(GREY), "'lanczos' is for PIL images, got ndarray"),
+        (lambda: Resize(3)(np.zeros((0, 4))), "expected an image with pixels"),
+        (lambda: Resize(3)("image.png"), "expected an array, a Tensor or a PIL image, got str"),
+    ],
+)
+def test_resize_refuses(call, message):
+    with pytest.raises(TinygradError, match=message):
+        call()
 
 
 @pytest.mark.parametrize(("padding", "shape"), [(1, (6, 7)), ((1, 2), (8, 7)), ((1, 2, 3, 4), (10, 9))])

@@ -241,7 +241,8 @@ DIFFERENCES = {
     "nn.functional.layer_norm": "Where the exact gradient is 0, so is this one; PyTorch's is rounding noise.",
     "nn.functional.pad": "Circular padding of booleans is refused; the node of the modes other than constant has "
     "another name.",
-    "nn.functional.interpolate": "5-D inputs, `antialias=True`, and linear or cubic modes on uint8 are refused.",
+    "nn.functional.interpolate": "5-D inputs, and linear or cubic modes on uint8, are refused; PyTorch's "
+    "`antialias=True` to a width of one repeats the first row.",
     "nn.functional.upsample": "5-D inputs, and linear or cubic modes on uint8 are refused.",
     "nn.Upsample": "5-D inputs, and linear or cubic modes on uint8 are refused.",
     "nn.functional.grid_sample": "5-D inputs are refused; a composition: `grad_fn` prints another name.",

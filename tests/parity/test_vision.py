@@ -159,9 +159,25 @@ def test_old_names_warn():
         compare(lambda T, x: T.nn.functional.affine_grid(x, (2, 1, 3, 4)), images(2, 2, 3))
 
 
-def test_antialias_is_refused():
-    with pytest.raises(NotImplementedError, match="antialias"):
-        tg.nn.functional.interpolate(tg.zeros(1, 1, 4, 4), 2, mode="bilinear", antialias=True)
+ANTIALIASED = [dict(size=s) for s in SIZES if s != 1] + [dict(scale_factor=s) for s in SCALES]
+
+
+@pytest.mark.parametrize("settings", ANTIALIASED, ids=str)
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_antialias(mode, settings):
+    recompute = [None, True] if "scale_factor" in settings else [None]
+    for align_corners, again in itertools.product([None, False, True], recompute):
+        more = dict(mode=mode, align_corners=align_corners, recompute_scale_factor=again, antialias=True)
+        compare(lambda T, x: T.nn.functional.interpolate(x, **settings, **more), images(2, 3, 13, 11))
+    x = images(1, 2, 11, 13, dtype=np.float32)
+    compare(lambda T, x: T.nn.functional.interpolate(x, **settings, mode=mode, antialias=True), x)
+
+
+def test_antialias_to_one_column():
+    """PyTorch 2.13 repeats the first row here. The rows' means are 0.5, 2.5, 4.5, 6.5, their weights 3, 3, 1, 0."""
+    x = tg.arange(8.0).reshape(1, 1, 4, 2)
+    out = tg.nn.functional.interpolate(x, (2, 1), mode="bilinear", antialias=True)
+    assert out.flatten().tolist() == pytest.approx([(0.5 * 3 + 2.5 * 3 + 4.5) / 7, (2.5 + 4.5 * 3 + 6.5 * 3) / 7])
 
 
 # --------------------------------------------------------------------------------------------- sampling

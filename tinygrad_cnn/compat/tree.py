@@ -34,7 +34,7 @@ _LAYERS = (
 )
 _FUNCTIONS = (
     "adaptive_avg_pool3d adaptive_max_pool3d avg_pool3d conv3d conv_transpose3d ctc_loss embedding_bag max_pool3d "
-    "multi_head_attention_forward scaled_dot_product_attention"
+    "multi_head_attention_forward"
 )
 _LAYER_MODULES = (  # torch.nn.modules.<name>: the file here that has the same layers
     "module activation batchnorm container conv distance dropout flatten fold linear loss padding pooling sparse lazy "
@@ -234,8 +234,9 @@ def _add_torchvision(tree: _Tree) -> None:
     tree.add("torchvision", __version__="0.28.0")
     tree.add("torchvision.datasets", datasets, **sets)
     tree.add("torchvision.datasets.mnist", datasets)
-    others["InterpolationMode"] = vision.InterpolationMode
-    functions = dict(to_tensor=vision.to_tensor, normalize=vision.normalize, InterpolationMode=vision.InterpolationMode)
+    functions = dict(
+        to_tensor=vision.to_tensor, normalize=vision.normalize, InterpolationMode=transforms.InterpolationMode
+    )
     wanted = ("create_feature_extractor", "get_graph_node_names")
     untraced = {name: refuse(f"torchvision.models.{name}", "there is no tracer") for name in wanted}
     tree.add("torchvision.transforms", transforms, **others)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -115,18 +114,6 @@ class FrozenBatchNorm2d(nn.Module):
     def extra_repr(self) -> str:
         """What stands in the parentheses of its ``repr``."""
         return f"{self.weight.shape[0]}, eps={self.eps}"
-
-
-class InterpolationMode(enum.Enum):
-    """How torchvision's transforms resize images."""
-
-    NEAREST = "nearest"
-    NEAREST_EXACT = "nearest-exact"
-    BILINEAR = "bilinear"
-    BICUBIC = "bicubic"
-    BOX = "box"
-    HAMMING = "hamming"
-    LANCZOS = "lanczos"
 
 
 def to_tensor(pic: Any) -> Tensor:

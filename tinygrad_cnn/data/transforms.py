@@ -1,12 +1,13 @@
 """Transforms of images, under torchvision's names.
 
 An image is a NumPy array (H,W) or (H,W,C), as datasets give it, or a Tensor (...,H,W), as ``ToTensor`` makes it.
-Those that move pixels take both, and give what they took. Random ones draw from the library's own generator, in a
-DataLoader's worker from the worker's own.
+Those that move pixels take both, and give what they took; of a PIL image they make an array. Random ones draw from
+the library's own generator, in a DataLoader's worker from the worker's own.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,17 +17,20 @@ from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.backend import as_dtype, get_default_dtype
 from tinygrad_cnn.data.worker import current_generator
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, check_argument
+from tinygrad_cnn.nn.functional import interpolate
 
 __all__ = [
     "CenterCrop",
     "Compose",
     "ConvertImageDtype",
+    "InterpolationMode",
     "Lambda",
     "Normalize",
     "Pad",
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomVerticalFlip",
+    "Resize",
     "ToTensor",
 ]
 
@@ -169,6 +173,96 @@ class Normalize:
         return f"Normalize(mean={self.mean}, std={self.std})"
 
 
+class InterpolationMode(enum.Enum):
+    """How pixels are made of others; the last three are for PIL images only."""
+
+    NEAREST = "nearest"
+    NEAREST_EXACT = "nearest-exact"
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    BOX = "box"
+    HAMMING = "hamming"
+    LANCZOS = "lanczos"
+
+
+_PIL_FILTERS = {"nearest": 0, "nearest-exact": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+
+
+class Resize:
+    """Another size: ``size`` is (height, width), or the length of the shorter side, where the shape stays.
+
+    With one length, ``max_size`` limits the longer side. A PIL image is resized by PIL; arrays and Tensors as
+    ``nn.functional.interpolate`` does it, integers with rounding.
+
+    >>> import tinygrad_cnn as tg
+    >>> Resize((4, 6))(tg.zeros(1, 2, 3)).shape, Resize(4)(tg.zeros(1, 2, 3)).shape
+    (torch.Size([1, 4, 6]), torch.Size([1, 4, 6]))
+    """
+
+    def __init__(
+        self,
+        size: int | Sequence[int],
+        interpolation: InterpolationMode | str | int = InterpolationMode.BILINEAR,
+        max_size: int | None = None,
+        antialias: bool | None = True,
+    ) -> None:
+        _size(self, size)
+        if isinstance(interpolation, int):
+            interpolation = next((mode for mode, code in _PIL_FILTERS.items() if code == interpolation), "")
+        known = [mode.value for mode in InterpolationMode]
+        mode = interpolation.value if isinstance(interpolation, InterpolationMode) else interpolation
+        check_argument(mode in known, f"Resize: interpolation expected one of {known}, got {interpolation!r}")
+        if max_size is not None and not (isinstance(size, int) or len(size) == 1):
+            raise ArgumentError("Resize: max_size needs a size of one length, the shorter side's")
+        self.size = size
+        self.interpolation = InterpolationMode(mode)
+        self.max_size = max_size
+        self.antialias = antialias
+
+    def __call__(self, img: Image) -> Image:
+        """The transformed image."""
+        mode = self.interpolation.value
+        if hasattr(img, "resize") and hasattr(img, "getbands"):  # a PIL image
+            width, height = img.size
+            size = self._target(height, width)
+            return img if size == (height, width) else img.resize(size[::-1], _PIL_FILTERS[mode])
+        array, rows, columns = _pixels(self, img)
+        if mode not in ("nearest", "nearest-exact", "bilinear", "bicubic"):
+            raise ArgumentError(f"Resize: interpolation {mode!r} is for PIL images, got {type(img).__name__}")
+        sides = array.shape[rows], array.shape[columns]
+        check_argument(min(sides) > 0, f"Resize: expected an image with pixels, got shape {array.shape}")
+        size = self._target(*sides)
+        if size == sides:
+            return img
+        planes = np.moveaxis(array, (rows, columns), (-2, -1))
+        images = planes.reshape(1, -1, *sides).astype(array.dtype if array.dtype.kind == "f" else np.float32)
+        smooth = mode.startswith("bi")
+        resized = interpolate(wrap(images), size, mode=mode, antialias=bool(self.antialias) and smooth).numpy()
+        if array.dtype.kind != "f":
+            limits = np.iinfo(array.dtype) if array.dtype.kind in "iu" else None
+            resized = np.rint(resized) if limits is None else np.clip(np.rint(resized), limits.min, limits.max)
+        out = resized.astype(array.dtype).reshape(*planes.shape[:-2], *size)
+        return _like(img, np.moveaxis(out, (-2, -1), (rows, columns)))
+
+    def _target(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width that an image of this height and width gets."""
+        sides = [self.size] if isinstance(self.size, int) else list(self.size)
+        if len(sides) == 2:
+            return sides[0], sides[1]
+        short, long = sorted((height, width))
+        new_short, new_long = sides[0], int(sides[0] * long / short)
+        if self.max_size is not None:
+            if self.max_size <= sides[0]:
+                raise ArgumentError(f"Resize: max_size = {self.max_size} must be greater than the size {sides[0]}")
+            if new_long > self.max_size:
+                new_short, new_long = int(self.max_size * new_short / new_long), self.max_size
+        return (new_long, new_short) if width <= height else (new_short, new_long)
+
+    def __repr__(self) -> str:
+        mode, more = self.interpolation.value, f"max_size={self.max_size}, antialias={self.antialias}"
+        return f"Resize(size={self.size}, interpolation={mode}, {more})"
+
+
 class Pad:
     """Borders of ``padding`` pixels: one number, (left/right, top/bottom) or (left, top, right, bottom).
 
@@ -306,9 +400,11 @@ def _pixels(transform: object, img: Image) -> tuple[np.ndarray, int, int]:
                 f"{name}: Tensor is not a torch image: expected (..., H, W), got {tuple(img.shape)}"
             )
         return img.numpy(), img.ndim - 2, img.ndim - 1
+    if hasattr(img, "getbands"):  # a PIL image
+        img = np.asarray(img) * np.uint8(255) if img.mode == "1" else np.asarray(img)
     if not isinstance(img, np.ndarray):
         raise ArgumentTypeError(
-            f"{name}: expected an array or a Tensor, got {type(img).__name__}; use ToTensor() first"
+            f"{name}: expected an array, a Tensor or a PIL image, got {type(img).__name__}; use ToTensor() first"
         )
     if img.ndim not in (2, 3):
         raise ArgumentTypeError(f"{name}: expected an array (H, W) or (H, W, C), got {img.shape}")

@@ -50,6 +50,34 @@ def matrix(kind: str, side: int, out: int, scale: float | None, align_corners: b
     return result
 
 
+@functools.lru_cache(maxsize=256)
+def smooth_matrix(kind: str, side: int, out: int, scale: float | None, align_corners: bool, dtype: str) -> Array:
+    """As ``matrix`` for "linear" and "cubic", antialiased as PIL does it.
+
+    Where the image shrinks, the filter is as many times wider, and its weights within the image add up to 1.
+    """
+    if align_corners:
+        step = (side - 1) / (out - 1) if out > 1 else 0.0
+    else:
+        step = 1 / scale if scale else side / out
+    width = max(step, 1.0)
+    reach = width * (1 if kind == "linear" else 2)
+    centre = step * (np.arange(out)[:, None] + 0.5)
+    pixel = np.arange(side)
+    first = np.maximum(np.trunc(centre - reach + 0.5), 0)
+    last = np.minimum(np.trunc(centre + reach + 0.5), side)
+    away = np.abs(pixel - centre + 0.5) / width
+    if kind == "linear":
+        weights = np.maximum(1 - away, 0)
+    else:
+        near, far = (1.5 * away - 2.5) * away * away + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2  # a = -0.5
+        weights = np.where(away < 1, near, np.where(away < 2, far, 0))
+    weights[(pixel < first) | (pixel >= last)] = 0
+    result: Array = (weights / weights.sum(axis=1, keepdims=True)).astype(dtype)
+    result.flags.writeable = False
+    return result
+
+
 def cubic_weights(t: Any) -> list[Any]:
     """The weights of the pixels at -1, 0, 1, 2 for a point at ``t`` in [0, 1] (Keys 1981, with a = -0.75)."""
     a = -0.75

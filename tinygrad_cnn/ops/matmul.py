@@ -91,6 +91,16 @@ def batched_mm(input: Array, mat2: Array) -> Array:
 @batched_mm.check
 def _(input: Array, mat2: Array) -> None:
     _check_product("matmul", input, mat2)
+    ours, theirs = input.shape[:-2], mat2.shape[:-2]
+    for a, b in zip(reversed(ours), reversed(theirs), strict=False):
+        if a != b and a != 1 and b != 1:
+            raise ShapeError(
+                f"matmul: the batches can't be broadcast: expected equal sides or 1 in {ours} and {theirs}, the "
+                f"dimensions before the last two of shapes {input.shape} and {mat2.shape}"
+            )
+
+
+batched_mm.refuses(ShapeError, "the batches can't be broadcast", input=(2, 1, 1), mat2=(3, 1, 1))
 
 
 for _op in (mm, batched_mm):

@@ -28,6 +28,11 @@ def _drawn_matrix(draw: Any, side: int) -> Array:
     if kind == "any":
         return np.asarray(draw.array((out, side)))
     scale, align_corners = draw.choice([None, out / side, 1.5]), draw.boolean()
+    if kind != "area" and draw.boolean():
+        smooth = kernels.smooth_matrix(kind, side, out, None, False, "float64")
+        expected = [_smooth_weights(kind, side, i, out) for i in range(out)]
+        np.testing.assert_allclose(smooth, expected, atol=1e-12, err_msg=f"smooth {kind} from {side} to {out}")
+        return smooth
     matrix = kernels.matrix(kind, side, out, scale, align_corners, "float64")
     expected = [_weights(kind, side, i, out, scale or out / side, align_corners) for i in range(out)]
     np.testing.assert_allclose(matrix, expected, atol=1e-12, err_msg=f"{kind} from {side} to {out}, scale {scale}")
@@ -54,6 +59,21 @@ def _weights(kind: str, side: int, i: int, out: int, scale: float, align_corners
             weight = -0.75 * (away**3 - 5 * away**2 + 8 * away - 4) if away < 2 else 0.0
         weights[min(max(j, 0), side - 1)] += weight
     return weights
+
+
+def _smooth_weights(kind: str, side: int, i: int, out: int) -> list[float]:
+    """How much of each of ``side`` pixels is in the i-th of ``out`` if the filter is stretched with the pixels."""
+    width = max(side / out, 1)
+    weights = []
+    for j in range(side):
+        away = abs((j + 0.5) - (i + 0.5) * side / out) / width
+        if kind == "linear":
+            weights.append(max(1 - away, 0))
+        elif away < 1:
+            weights.append(1.5 * away**3 - 2.5 * away**2 + 1)
+        else:
+            weights.append(-0.5 * (away**3 - 5 * away**2 + 8 * away - 4) if away < 2 else 0.0)
+    return [weight / sum(weights) for weight in weights]
 
 
 def _declare(name: str, grad_name: str | None = None) -> Op:
@@ -96,6 +116,8 @@ resample = _declare("resample")
 adaptive_avg_pool2d = _declare("adaptive_avg_pool2d", "AdaptiveAvgPool2DBackward0")
 upsample_bilinear2d = _declare("upsample_bilinear2d", "UpsampleBilinear2DBackward0")
 upsample_bicubic2d = _declare("upsample_bicubic2d", "UpsampleBicubic2DBackward0")
+upsample_bilinear2d_aa = _declare("upsample_bilinear2d_aa", "UpsampleBilinear2DAaBackward0")
+upsample_bicubic2d_aa = _declare("upsample_bicubic2d_aa", "UpsampleBicubic2DAaBackward0")
 
 
 # ------------------------------------------------------------------------------------ nearest neighbours

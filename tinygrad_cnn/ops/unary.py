@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ __all__ = [
     "deg2rad",
     "erf",
     "erfc",
+    "erfinv",
     "exp",
     "exp2",
     "expm1",
@@ -212,6 +214,14 @@ erfc = _function(
     lambda g, input: g * (exp(-(input * input)) * -_SLOPE_OF_ERF),
     math.erfc,
     unary(-6, 6),
+)
+erfinv = _function(
+    "erfinv",
+    "The inverse of ``erf``: infinite at -1 and 1, NaN beyond.",
+    erf_kernels.erfinv,
+    lambda g, out: g * (exp(out * out) * (1 / _SLOPE_OF_ERF)),
+    lambda x: statistics.NormalDist().inv_cdf((x + 1) / 2) / math.sqrt(2),
+    unary(-0.9, 0.9),
 )
 
 

@@ -1,6 +1,7 @@
 """The functions behind the layers, under PyTorch's names and with its signatures."""
 
 from tinygrad_cnn.nn.functional.activation import *  # noqa: F403  # each file lists its public names in __all__
+from tinygrad_cnn.nn.functional.attention import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.conv import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.distance import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.dropout import *  # noqa: F403  # each file lists its public names in __all__

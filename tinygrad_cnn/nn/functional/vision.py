@@ -98,7 +98,8 @@ def interpolate(
 
     ``mode``: "nearest" (rounds down, as OpenCV's), "nearest-exact" (as PIL's), "linear" (signals), "bilinear",
     "bicubic", "area". ``align_corners`` puts the outer pixels' centres on each other, rather than their outer edges.
-    ``antialias=True`` and volumes aren't supported.
+    ``antialias`` (of "bilinear" and "bicubic") widens the filter where the image shrinks, as PIL does. Volumes aren't
+    supported.
 
     >>> import tinygrad_cnn as tg
     >>> tg.nn.functional.interpolate(tg.tensor([[[1.0, 3.0]]]), scale_factor=2, mode="linear")
@@ -109,10 +110,8 @@ def interpolate(
     if (nearest or mode == "area") and align_corners is not None:
         raise ArgumentError(f"interpolate: align_corners belongs to linear, bilinear and bicubic, got mode {mode!r}")
     dims = input._array.ndim - 2
-    if antialias:
-        if mode not in ("bilinear", "bicubic") or dims != 2:
-            raise ArgumentError("interpolate: antialias is restricted to bilinear and bicubic modes and images")
-        raise UnsupportedError("interpolate: antialias=True isn't supported; blur the image first (avg_pool2d)")
+    if antialias and (mode not in ("bilinear", "bicubic") or dims != 2):
+        raise ArgumentError("interpolate: antialias is restricted to bilinear and bicubic modes and images")
     out, scales = _target(input, size, scale_factor, recompute_scale_factor)
     if dims not in (1, 2) or not (nearest or mode == "area" or _DIMS.get(mode) == dims):
         raise UnsupportedError(
@@ -129,7 +128,7 @@ def interpolate(
     if dims == 1:
         row = _resize(input.unsqueeze(-2), (1, *sides), (1, *out), (None, *scales), mode, bool(align_corners))
         return row.squeeze(-2)
-    return _resize(input, sides, out, scales, mode, bool(align_corners))
+    return _resize(input, sides, out, scales, mode, bool(align_corners), antialias)
 
 
 def _target(input: Tensor, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[tuple[int, ...], Any]:
@@ -157,14 +156,18 @@ def _target(input: Tensor, size: Any, scale_factor: Any, recompute: bool | None)
     return out, [None] * len(sides) if recompute else [float(v) for v in values]
 
 
-def _resize(images: Any, sides: Any, out: Any, scales: Any, mode: str, align_corners: bool) -> Any:
+def _resize(
+    images: Any, sides: Any, out: Any, scales: Any, mode: str, align_corners: bool, antialias: bool = False
+) -> Any:
     steps = list(zip(sides, out, scales, strict=True))
     if mode.startswith("nearest"):
         rows, columns = (kernels.nearest_index(*step, mode == "nearest-exact") for step in steps)
         return resize.upsample_nearest2d(images, rows, columns)
     kind, dtype = ("cubic" if mode == "bicubic" else "linear"), images._array.dtype.name
-    rows, columns = (kernels.matrix(kind, *step, align_corners, dtype) for step in steps)
-    return (resize.upsample_bicubic2d if mode == "bicubic" else resize.upsample_bilinear2d)(images, rows, columns)
+    matrix = kernels.smooth_matrix if antialias else kernels.matrix
+    rows, columns = (matrix(kind, *step, align_corners, dtype) for step in steps)
+    op = f"upsample_bi{kind}2d{'_aa' if antialias else ''}"
+    return getattr(resize, op)(images, rows, columns)
 
 
 def upsample(
