@@ -3,13 +3,13 @@
 None is registered. ``BROKEN`` holds each with the op that it was made from, and the cause that the kit must name.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.autograd.op import Op
-from tinygrad_cnn.backend import Array
+from tinygrad_cnn.backend import Array, as_dtype
 from tinygrad_cnn.errors import ShapeError
 from tinygrad_cnn.ops import registry
 from tinygrad_cnn.ops.elementwise import keep
@@ -708,6 +708,34 @@ def _(input):
 
 right_refused.refuses(ShapeError, "expected a matrix", input=(2,))
 
+
+def total_in(input: Array, *, dtype: Any = None) -> Array:
+    """The sum, in ``dtype``."""
+    return np.asarray(np.sum(input, dtype=input.dtype if dtype is None else as_dtype(dtype).dtype))
+
+
+right_total = declare(
+    total_in,
+    unary,
+    lambda input, dtype=None: sum(input.flat, 0.0),
+    input=lambda g, input_shape: expand(reshape(g, (1,) * len(input_shape)), input_shape),
+)
+breaks(
+    "dtype is forgotten",
+    right_total,
+    "dtype is ignored",
+    fails="dtypes",
+    forward=lambda input, dtype=None: np.asarray(np.sum(input, dtype=input.dtype)),
+)
+breaks(
+    "dtype comes too late",
+    right_total,
+    "",
+    fails="dtypes",
+    forward=lambda input, dtype=None: np.sum(input, dtype=input.dtype).astype(
+        input.dtype if dtype is None else as_dtype(dtype).dtype
+    ),
+)
 breaks("an empty batch fails", right_less, "zero-size input", fails="empty", forward=lambda input: input - input.max())
 breaks(
     "another result without recording",

@@ -258,6 +258,10 @@ def test_a_hook_that_returns_something_else():
     y.register_hook(lambda g: g[:0])
     with pytest.raises(errors.ShapeError):
         y.sum().backward()
+    z = x * 2
+    z.register_hook(lambda g: True)
+    with pytest.raises(TypeError, match=r"Mul.*: a hook must return a Tensor or None, got bool"):
+        z.sum().backward()
 
 
 # ------------------------------------------------------------------------------------- functional, tensors

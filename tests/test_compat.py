@@ -267,6 +267,8 @@ NAMES = [
     "torchvision.transforms.Resize", "torchvision.transforms.functional.to_tensor",
     "torchvision.models.get_model", "torchvision.models.list_models", "torchvision.models.resnet18",
     "torchvision.models.resnet.BasicBlock", "torchvision.utils.make_grid", "torchvision.ops.StochasticDepth",
+    "torchvision.models.vgg.make_layers", "torchvision.models.mobilenet.MobileNetV2",
+    "torchvision.models.ResNet18_Weights", "torchvision.models.resnet.ResNet50_Weights",
 ]  # fmt: skip
 
 
@@ -337,6 +339,20 @@ QUESTIONS = [
     ("torch.testing.assert_close(torch.ones(2), torch.ones(2) + 1e-7)", "None"),
     ("torch._assert(False, 'reason')", "AssertionError"),
     ("torch.set_default_device('cuda')", "RuntimeError"),
+    ("torchvision.models.resnet18(pretrained=False, num_classes=3).fc.bias.shape", "torch.Size([3])"),
+    (
+        "torchvision.models.ResNet50_Weights.DEFAULT, str(torchvision.models.VGG11_Weights.DEFAULT)",
+        "(ResNet50_Weights.IMAGENET1K_V2, 'VGG11_Weights.IMAGENET1K_V1')",
+    ),
+    ("torchvision.models.get_weight('ResNet50_Weights.IMAGENET1K_V2').transforms().resize_size", "[232]"),
+    ("torchvision.models.get_weight('ResNet50')", "ValueError"),
+    ("torchvision.models.get_model_weights('lenet')", "ValueError"),
+    ("torchvision.models.resnet18(weights=torchvision.models.ResNet50_Weights.DEFAULT)", "TypeError"),
+    ("torchvision.models.ResNet18_Weights.DEFAULT.meta['categories']", "NotImplementedError"),
+    (
+        "torchvision.models.ResNet18_Weights.DEFAULT.transforms()(torch.zeros(3, 300, 400, dtype=torch.uint8)).shape",
+        "torch.Size([3, 224, 224])",
+    ),
     ("torchvision.models.get_model('resnet18', num_classes=3).fc.weight.shape", "torch.Size([3, 512])"),
     ("torchvision.utils.make_grid(torch.ones(3, 1, 2, 2), nrow=2).shape", "torch.Size([3, 10, 10])"),
     ("list(torch.nn.modules.utils._reverse_repeat_tuple((1, 2), 2))", "[2, 2, 1, 1]"),
@@ -365,6 +381,30 @@ def test_real_pytorch_is_not_replaced():
     code = "import torch\nfrom tinygrad_cnn import compat\ncompat.install_as_torch()\n"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT)
     assert "StateError: install_as_torch: the real torch is imported already" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "squeezenet1_1(weights=models.SqueezeNet1_1_Weights.DEFAULT)",
+        "squeezenet1_1(weights='IMAGENET1K_V1')",
+        "squeezenet1_1(pretrained=True)",
+        "squeezenet1_1(True)",
+        "get_model('squeezenet1_1', weights='SqueezeNet1_1_Weights.DEFAULT')",
+    ],
+)
+def test_pretrained_weights_are_those_that_pytorch_has_downloaded(tmp_path, call):
+    source = f"from torchvision import models\nprint(models.{call}.features[0].bias.sum().item())"
+    file = tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ENVIRONMENT, "TORCH_HOME", str(tmp_path))
+        missing = run(tmp_path, source, check=False)
+        assert f"put https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth at {file}" in missing.stderr
+        model = tg.models.squeezenet1_1()
+        tg.nn.init.constant_(model.features[0].bias, 0.5)
+        file.parent.mkdir(parents=True)
+        tg.save(model.state_dict(), file)
+        assert run(tmp_path, source) == "32.0\n"
 
 
 def test_in_a_process_for_a_while():

@@ -212,7 +212,7 @@ def _is_fresh(result: Gradient, node: Node, gradients: Sequence[Gradient], resul
 
 def _run_hooks(node: Node, gradients: list[Gradient], owned: set[Edge]) -> None:
     """Run the hooks of the outputs whose gradient is complete; then keep it where ``retain_grad`` asked."""
-    from tinygrad_cnn.autograd.tensor import as_array, wrap
+    from tinygrad_cnn.autograd.tensor import Tensor, as_array, wrap
 
     for index, gradient in enumerate(gradients):
         if gradient is None:
@@ -222,6 +222,10 @@ def _run_hooks(node: Node, gradients: list[Gradient], owned: set[Edge]) -> None:
             replaced = hook(shown)
             owned.discard((node, index))  # the hook may have kept what it was shown
             if replaced is not None:
+                if not isinstance(replaced, Tensor):
+                    raise ArgumentTypeError(
+                        f"{node.name()}: a hook must return a Tensor or None, got {type(replaced).__name__}"
+                    )
                 gradient = as_array(replaced) if isinstance(gradient, np.ndarray) else replaced
                 if tuple(gradient.shape) != node.metadata[index][0]:
                     raise ShapeError(

@@ -49,10 +49,15 @@ def load_state_dict_from_url(
     weights_only: bool = True,
 ) -> Any:
     """The checkpoint that PyTorch has downloaded from ``url`` before. DataError if it isn't there."""
+    return serialization.load(checkpoint_of(url, model_dir, file_name), map_location, weights_only=weights_only)
+
+
+def checkpoint_of(url: str, model_dir: str | None = None, file_name: str | None = None) -> Path:
+    """The file that PyTorch has downloaded from ``url`` before. DataError if it isn't there."""
     path = Path(model_dir or os.path.join(get_dir(), "checkpoints")) / (file_name or url.rpartition("/")[2])
     if not path.exists():
         raise DataError(f"load_state_dict_from_url: nothing is downloaded here; put {url} at {path}")
-    return serialization.load(path, map_location, weights_only=weights_only)
+    return path
 
 
 # ---------------------------------------------------------------------------------------- distributed

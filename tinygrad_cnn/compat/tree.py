@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import typing
 from types import ModuleType
@@ -12,7 +13,7 @@ from tinygrad_cnn import models, profiler, serialization, testing
 from tinygrad_cnn.autograd import function, functional, graph, mode
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.backend import Generator, Size, device, dtype
-from tinygrad_cnn.compat import cuda, extras, jit, system, vision
+from tinygrad_cnn.compat import cuda, extras, jit, pretrained, system, vision
 from tinygrad_cnn.compat.facade import Bag, Facade, missing_class, missing_layer, no, nothing, refuse, same
 from tinygrad_cnn.data import dataset as data_dataset, datasets, loader, sampler, transforms
 from tinygrad_cnn.optim import lr_scheduler, optimizer, swa_utils
@@ -242,12 +243,15 @@ def _add_torchvision(tree: _Tree) -> None:
     tree.add("torchvision.transforms", transforms, **others)
     tree.add("torchvision.transforms.transforms", transforms, **others)
     tree.add("torchvision.transforms.functional", **functions)
-    tree.add("torchvision.models", models)
+    tree.add("torchvision.models", models, **pretrained.names)
     tree.add("torchvision.models.feature_extraction", **untraced)
     for name in ("alexnet", "densenet", "googlenet", "mobilenetv2", "resnet", "squeezenet", "vgg"):
-        tree.add(f"torchvision.models.{name}", models)
+        file = importlib.import_module(f"tinygrad_cnn.models.{name}")  # models.alexnet is the function
+        tree.add(f"torchvision.models.{name}", models, file, **pretrained.names)
+    tree.add("torchvision.models.mobilenet", tree["torchvision.models.mobilenetv2"])
     tree.add("torchvision.models.utils", load_state_dict_from_url=system.load_state_dict_from_url)
     tree.add("torchvision.models._utils", _make_divisible=vision.make_divisible)
+    tree.add("torchvision.models._api", **pretrained.names)
     tree.add("torchvision.utils", make_grid=vision.make_grid, save_image=no_image, _log_api_usage_once=nothing)
     tree.add("torchvision.ops", **parts)
     tree.add("torchvision.ops.misc", **parts)

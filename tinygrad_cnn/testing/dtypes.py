@@ -10,6 +10,7 @@ import numpy as np
 from tinygrad_cnn.autograd import grad
 from tinygrad_cnn.autograd.op import Op
 from tinygrad_cnn.autograd.tensor import wrap
+from tinygrad_cnn.backend import as_dtype
 from tinygrad_cnn.errors import TinygradError
 from tinygrad_cnn.testing.calls import Arguments, Place, Recorded, draw_upstream, is_floating, map_arrays, places
 from tinygrad_cnn.testing.explain import Cause, compare, refuse
@@ -45,7 +46,7 @@ def _check_narrow(
     op: Op, arguments: Arguments, found: np.ndarray, want: np.ndarray, tolerance: float, **known: Any
 ) -> None:
     known.update(property="float32", where="with float32 inputs")
-    if want.dtype == np.float64 and found.dtype == np.float64 and "dtype" not in op.parameters:
+    if want.dtype == np.float64 and found.dtype == np.float64 and arguments.get("dtype") is None:
         why = (
             "float32 in, float64 out: twice the memory and half the speed. Look for a NumPy scalar or a float64 array."
         )
@@ -68,7 +69,7 @@ class _Mixture(NamedTuple):
 
 
 def dtypes(op: Op, arguments: Arguments) -> None:
-    """float16, integers, and inputs of several dtypes give what one dtype gives, or are refused in words."""
+    """float16, integers, several dtypes, and a ``dtype`` give what one dtype gives, or are refused in words."""
     for mixture in _mixtures(op, arguments):
         try:
             with np.errstate(all="ignore"):
@@ -104,12 +105,20 @@ def _mixtures(op: Op, arguments: Arguments) -> Iterator[_Mixture]:
                 array = np.asarray(np.round(array) if other is np.int64 else array, other)
             given = place.put(given, array if place in chosen else array.astype(rest))
             alike = place.put(alike, array.astype(rest))
-        return _Mixture(where, given, alike, np.dtype(dtype or rest))
+        wanted = arguments.get("dtype")
+        return _Mixture(where, given, alike, np.dtype(dtype or rest) if wanted is None else as_dtype(wanted).dtype)
 
     if not inputs or not all(np.isfinite(p.of(arguments)).all() for p in inputs):  # no integer is NaN
         return
     yield mixture("with float16 inputs", inputs, np.float16, np.float64, np.float16)
     yield mixture("with inputs of integers", inputs, np.int64, np.float32)
+    if "dtype" in op.parameters and arguments.get("dtype") is None:  # the inputs are converted first, as in PyTorch
+        alike = {**arguments}
+        for place in inputs:
+            alike = place.put(alike, place.of(arguments).astype(np.float32).astype(np.float64))
+        given = map_arrays(op, alike, lambda a: a.astype(np.float32) if a.dtype == np.float64 else a)
+        where = "with float32 inputs and dtype=float64"
+        yield _Mixture(where, {**given, "dtype": "float64"}, alike, np.dtype(np.float64))
     if len(inputs) == 1 or len({p.of(arguments).ndim == 0 for p in inputs}) == 2:
         return  # what has no dimensions is promoted by rules of its own
     for place in inputs:
@@ -139,11 +148,14 @@ def _check_result(op: Op, mixture: _Mixture, found: np.ndarray, want: np.ndarray
         allowed |= own | {np.dtype(np.float64)}
     elif op.elementwise == "arithmetic" and mixture.dtype not in own:
         allowed |= own
-    if found.dtype not in allowed and "dtype" not in op.parameters:
+    asked = mixture.given.get("dtype") is not None
+    if asked:
+        allowed = {mixture.dtype}
+    if found.dtype not in allowed:
         why = f"They give {found.dtype}, not {mixture.dtype}: convert them."
-        refuse(op, mixture.given, Cause("mixed dtypes", why), **known)
+        refuse(op, mixture.given, Cause("dtype is ignored" if asked else "mixed dtypes", why), **known)
     if found.dtype.kind == "f":
-        exact = found.itemsize if op.elementwise is not None else _digits(op, mixture)
+        exact = found.itemsize if asked or op.elementwise is not None else _digits(op, mixture)
         _close(op, mixture.given, found, want, TOLERANCES[min(exact, found.itemsize)] * growth, **known)
     elif mixture.dtype not in own and np.isfinite(want).all() and (want == np.round(want)).all():  # no fractions
         compare(op, mixture.given, found, want, **known)

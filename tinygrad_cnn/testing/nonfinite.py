@@ -8,14 +8,23 @@ from tinygrad_cnn.autograd import no_grad
 from tinygrad_cnn.autograd.op import Op
 from tinygrad_cnn.autograd.tensor import wrap
 from tinygrad_cnn.errors import TinygradError
-from tinygrad_cnn.testing.calls import Arguments, Place, as_arrays, is_floating, map_arrays, places
+from tinygrad_cnn.testing.calls import (
+    Arguments,
+    Place,
+    Recorded,
+    as_arrays,
+    draw_upstream,
+    is_floating,
+    map_arrays,
+    places,
+)
 from tinygrad_cnn.testing.explain import Cause, refuse
 
 OTHERS = (50.0, -50.0)  # instead of an element, to see what depends on it
 
 
 def nan(op: Op, arguments: Arguments) -> None:
-    """What depends on an element is NaN where that element is."""
+    """What depends on an element is NaN where that element is; there are gradients, too, whatever they are."""
     for place in places(op, arguments):
         array = place.of(arguments)
         if is_floating(array) and array.size:
@@ -30,6 +39,8 @@ def _nan_at(op: Op, arguments: Arguments, place: Place, index: int) -> None:
         found = _results(op, given)
         if found is None:
             return
+        recorded = Recorded(op, given)
+        recorded.gradients(draw_upstream(recorded.arrays))  # what it raises is a failure
         finite = [_results(op, _with(arguments, place, index, value)) for value in (array.flat[index], *OTHERS)]
     known = [results for results in finite if results is not None and len(results) == len(found)]
     for number, result in enumerate(found):
