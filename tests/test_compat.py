@@ -258,7 +258,7 @@ NAMES = [
     "torch.jit._overload_method", "torch.fx.Proxy", "torch.cuda.amp.GradScaler",
     "torch.cuda.max_memory_allocated", "torch.backends.cudnn.benchmark", "torch.backends.cuda.matmul.allow_tf32",
     "torch.mps.is_available", "torch.accelerator.is_available", "torch.amp.autocast",
-    "torch.compiler.is_compiling", "torch.distributed.is_initialized", "torch.profiler.profile",
+    "torch.onnx.is_in_onnx_export", "torch.compiler.is_compiling", "torch.distributed.is_initialized", "torch.profiler.profile",
     "torch.multiprocessing.cpu_count", "torch.version.cuda", "torch.typename", "torch.contiguous_format",
     "torch.channels_last", "torch.preserve_format", "torch.FloatTensor", "torch.bfloat16", "torch.strided",
     "torch.inf", "torch.pi", "torch.testing.assert_close", "torch.overrides.has_torch_function",

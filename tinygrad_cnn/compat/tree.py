@@ -175,7 +175,7 @@ def _add_compilers(tree: _Tree) -> None:
     tree.add("torch.fx.proxy", Proxy=jit.Proxy)
     tree.add("torch.compiler", tree["torch._dynamo"], is_dynamo_compiling=no, is_exporting=no, compile=extras.compile)
     for name in ("export", "onnx"):
-        tree.add(f"torch.{name}", export=extras.exported)
+        tree.add(f"torch.{name}", export=extras.exported, is_in_onnx_export=no)
     overrides = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
     tree.add("torch.overrides", **dict.fromkeys(overrides, no), is_tensor_like=tg.is_tensor)
 
