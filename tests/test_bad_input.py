@@ -4,6 +4,10 @@ The type is written down here, so that this holds without PyTorch; ``tests/parit
 Damaged IDX files are in ``test_datasets.py``, damaged checkpoints in ``test_serialization_hostile.py``.
 """
 
+import inspect
+import math
+import pickle
+
 import pytest
 
 import tinygrad_cnn as tg
@@ -67,3 +71,59 @@ def test_one_clear_error(case):
     with pytest.raises(kind, match=advice) as caught:
         call()
     assert isinstance(caught.value, TinygradError)
+
+
+# ------------------------------------------------------------------- what Python or NumPy raise inside a function
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda x: F.batch_norm(None, x, x),
+            TypeError,
+            r"batch_norm\(\): argument 'input' must be Tensor, not None",
+        ),
+        (lambda x: F.linear(x, [1.0]), TypeError, r"linear\(\): argument 'weight' must be Tensor, not list"),
+        (lambda x: F.linear("x", x), TypeError, r"linear\(\): argument 'input' must be Tensor, not str"),
+        (lambda x: tg.sum(3), TypeError, r"sum\(\): argument 'input' must be Tensor, not int"),
+        (lambda x: x.outer(2), TypeError, r"outer\(\): argument 'vec2' must be Tensor, not int"),
+        (lambda x: tg.linalg.norm("x"), TypeError, "linalg.norm"),
+        (lambda x: F.gumbel_softmax(x, {}), TypeError, r"gumbel_softmax\(\): .*; got logits Tensor \(2, 3\), tau dict"),
+        (lambda x: tg.rot90(x, 1, None), TypeError, r"rot90\(\): .*; got input Tensor \(2, 3\), k 1, dims None"),
+        (lambda x: tg.full((2,), (1, 2, 3)), RuntimeError, r"full\(\): .*; got size \(2,\), fill_value \(1, 2, 3\)"),
+        (lambda x: tg.randint(math.nan, (2,)), ValueError, r"randint\(\): .*; got low nan"),
+        (lambda x: F.batch_norm(), TypeError, r"^batch_norm\(\) missing 3 required .*; got $"),
+        (lambda x: F.batch_norm(x, *[x] * 9), TypeError, r"^batch_norm\(\) takes .*; got argument 1 Tensor \(2, 3\), "),
+        (
+            lambda x: F.batch_norm(x, x[0], x[0], tg.ones(1)),
+            RuntimeError,
+            "weight expected one element for each",
+        ),
+        (
+            lambda x: F.instance_norm(x, None, None, None, tg.ones(4)),
+            RuntimeError,
+            "bias expected one element",
+        ),
+        (
+            lambda x: tg.ones(2, 2, 3) @ tg.ones(3, 3, 2),
+            RuntimeError,
+            r"can't be broadcast.*\(2,\) and \(3,\)",
+        ),
+    ],
+)
+def test_the_error_names_the_function_and_what_it_was_given(call, error, message):
+    with pytest.raises(error, match=message) as caught:
+        call(tg.ones(2, 3))
+    assert isinstance(caught.value, TinygradError)
+
+
+def test_errors_of_functions_that_are_passed_in_are_their_own():
+    x = tg.ones(2, 3)
+    with pytest.raises(AttributeError, match="nothing") as caught:
+        F.triplet_margin_with_distance_loss(x, x, x, distance_function=lambda a, b: a.nothing)
+    assert not isinstance(caught.value, TinygradError)
+
+
+@pytest.mark.parametrize("function", [F.relu, F.batch_norm, tg.meshgrid, tg.linalg.norm, tg.softmax, tg.conv2d])
+def test_functions_survive_pickling_and_keep_their_signatures(function):
+    assert pickle.loads(pickle.dumps(function)) is function
+    assert "args" not in inspect.signature(function).parameters or function is tg.meshgrid

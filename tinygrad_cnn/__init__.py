@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tinygrad_cnn import autograd as autograd, backend as backend, errors as errors, ops as ops
 from tinygrad_cnn.autograd import *
+from tinygrad_cnn.autograd.explain import explain_all as _explain_all
 from tinygrad_cnn.autograd.op import Op as Op, differentiable as differentiable, operation as operation
 from tinygrad_cnn.autograd.printing import (
     get_printoptions as get_printoptions,
@@ -120,6 +121,9 @@ if TYPE_CHECKING:
         triplet_margin_loss as triplet_margin_loss,
     )
     from tinygrad_cnn.serialization import load as load, save as save
+
+_explain_all(globals(), ops.__name__)
+_explain_all(vars(linalg), ops.__name__)
 
 __version__ = "0.1.0"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 
+from tinygrad_cnn.autograd.explain import explained
 from tinygrad_cnn.autograd.tensor_methods import TensorMethods
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def tensor_method(function: Any, name: str | None = None) -> Any:
     """Make a function whose first parameter is a Tensor a method of Tensor, under its own name or another."""
     if isinstance(function, str):
         return lambda actual: tensor_method(actual, function)
-    setattr(TensorMethods, name or function.__name__, function)
+    name = name or function.__name__
+    setattr(TensorMethods, name, function if name.startswith("__") else explained(function))
     return function
 
 

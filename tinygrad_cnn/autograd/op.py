@@ -27,6 +27,7 @@ from typing import Any, overload
 import numpy as np
 
 from tinygrad_cnn.autograd.declaration import REQUIRED, Declaration
+from tinygrad_cnn.autograd.explain import translate
 from tinygrad_cnn.autograd.graph import Edge, Metadata
 from tinygrad_cnn.autograd.methods import (
     NUMPY_NAMES,
@@ -49,6 +50,9 @@ from tinygrad_cnn.errors import (
 
 _registry: dict[str, Op] = {}
 registry: Mapping[str, Op] = MappingProxyType(_registry)  # every declared op, by name
+
+
+_FROM_NUMPY = (ValueError, TypeError, IndexError, OverflowError, AttributeError, MemoryError)
 
 
 class Op(Declaration):
@@ -79,7 +83,12 @@ class Op(Declaration):
         if tensors is None:
             if self.elementwise is not None and self._take_numbers(values):
                 return self._run([None] * len(self.inputs), values)[0]
-            result = self.call(self.forward, values, **({"recording": False} if self._takes_recording else {}))
+            try:
+                result = self.call(self.forward, values, **({"recording": False} if self._takes_recording else {}))
+            except TinygradError:
+                raise
+            except _FROM_NUMPY as error:
+                raise self._explain(error, values) from error
             return result[0] if self.residuals else result
         return self._run(tensors, values)[0]
 
@@ -167,7 +176,7 @@ class Op(Declaration):
                 result = mode.quietly(self.call, self.forward, values, **recording)
         except TinygradError:
             raise
-        except (ValueError, TypeError, IndexError, OverflowError, AttributeError, MemoryError) as error:
+        except _FROM_NUMPY as error:
             raise self._explain(error, values) from error
         residuals: tuple[Any, ...] = ()
         if self.residuals:
@@ -285,10 +294,12 @@ class Op(Declaration):
         if self.elementwise is not None and isinstance(error, ValueError):
             shapes = [values[i].shape for i in self._input_indices if isinstance(values[i], np.ndarray)]
             return ShapeError(f"{self.name}: {_broadcast_problem(shapes)}; got {got}")
+        if isinstance(error, AttributeError):
+            return translate(self.name, zip(self.parameters, values, strict=True), error)
         kind: type[TinygradError] = ShapeError
         if isinstance(error, IndexError):
             kind = IndexRangeError
-        elif isinstance(error, TypeError | AttributeError):
+        elif isinstance(error, TypeError):
             kind = ArgumentTypeError
         return kind(f"{self.name}: {error}; got {got}")
 

@@ -1,5 +1,6 @@
 """The functions behind the layers, under PyTorch's names and with its signatures."""
 
+from tinygrad_cnn.autograd.explain import explain_all as _explain_all
 from tinygrad_cnn.nn.functional.activation import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.attention import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.conv import *  # noqa: F403  # each file lists its public names in __all__
@@ -12,3 +13,5 @@ from tinygrad_cnn.nn.functional.norm import *  # noqa: F403  # each file lists i
 from tinygrad_cnn.nn.functional.pool import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.sparse import *  # noqa: F403  # each file lists its public names in __all__
 from tinygrad_cnn.nn.functional.vision import *  # noqa: F403  # each file lists its public names in __all__
+
+_explain_all(globals(), __name__)

@@ -167,7 +167,7 @@ def _implicit_dim(name: str, input: Tensor, dim: int | None, stacklevel: int) ->
         return dim
     warnings.warn(
         f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.",
-        stacklevel=stacklevel + 1,
+        stacklevel=stacklevel + 1,  # there is a frame of ``explained`` that PyTorch doesn't have
     )
     return 0 if input.ndim in (0, 1, 3) else 1
 

@@ -56,13 +56,13 @@ def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
         warnings.warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is desired "
             "- input is interpreted as shape (N, C, L), where C is the channel dim. Use dropout1d instead.",
-            stacklevel=2,
+            stacklevel=3,
         )
     elif input.ndim != 4:
         warnings.warn(
             f"dropout2d: Received a {input.ndim}-D input to dropout2d, which is deprecated and will result in an error "
             "in a future release. Use dropout instead.",
-            stacklevel=2,
+            stacklevel=3,
         )
     return _drop_channels("dropout2d", input, p, training, inplace)
 
@@ -74,7 +74,7 @@ def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool =
         warnings.warn(
             f"dropout3d: Received a {input.ndim}-D input to dropout3d, which is deprecated and will result in an error "
             "in a future release. Use dropout instead.",
-            stacklevel=2,
+            stacklevel=3,
         )
     return _drop_channels("dropout3d", input, p, training, inplace, batched=input.ndim == 5)
 

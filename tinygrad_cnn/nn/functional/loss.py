@@ -39,7 +39,7 @@ def reduction_of(
         reduction = ("mean" if average else "sum") if reduced else "none"
         warnings.warn(
             f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
-            stacklevel=3,
+            stacklevel=4,
         )
     if reduction not in (*ops.REDUCTIONS, *more):
         raise ArgumentError(f"{op}: {reduction} is not a valid value for reduction; use 'mean', 'sum' or 'none'")
@@ -67,7 +67,7 @@ def _paired(op: str, input: Any, target: Any) -> tuple[Any, Any]:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This will "
             "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-            stacklevel=3,
+            stacklevel=4,
         )
         input, target = broadcast_tensors(input, target)
     if input.dtype != target.dtype:
@@ -230,7 +230,7 @@ def kl_div(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
             "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
-            stacklevel=2,
+            stacklevel=3,
         )
     reduction = reduction_of("kl_div", reduction, size_average, reduce, ("batchmean",))
     check_tensors("kl_div", input=input, target=target)

@@ -53,6 +53,7 @@ def batch_norm(
     if not input.numel():  # nothing to take statistics of
         return _through_empty(input, weight, bias)
     _check_running("batch_norm", input, running_mean, running_var)
+    _check_affine("batch_norm", input, weight, bias)
     if not training:
         if eps < 0:
             raise ArgumentError(f"batch_norm eps must be non-negative, but got {eps}")
@@ -96,6 +97,15 @@ def _check_running(op: str, input: Any, running_mean: Any, running_var: Any) -> 
             )
         if value is not None and value.dtype != input.dtype:
             raise DTypeError(f"{op}: mixed dtype: input is {input.dtype}, {name} {value.dtype}; convert one of them")
+
+
+def _check_affine(op: str, input: Any, weight: Any, bias: Any) -> None:
+    for name, value in (("weight", weight), ("bias", bias)):
+        if value is not None and tuple(value.shape) != (input.shape[1],):
+            raise ShapeError(
+                f"{op}: {name} expected one element for each channel of the input {tuple(input.shape)}, got shape "
+                f"{tuple(value.shape)}"
+            )
 
 
 def _by_running_statistics(input: Any, *parameters: Any) -> Any:
@@ -202,6 +212,7 @@ def instance_norm(
     Source: Ulyanov, Vedaldi and Lempitsky 2016.
     """
     _check_running("instance_norm", input, running_mean, running_var)
+    _check_affine("instance_norm", input, weight, bias)
     if not use_input_stats:
         if running_mean is None:
             raise GraphError(
