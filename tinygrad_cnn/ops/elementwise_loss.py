@@ -5,6 +5,7 @@ Input and target have one shape and one dtype; ``nn.functional`` broadcasts, pro
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -53,13 +54,19 @@ def _declare(
     def _(draw: Any) -> dict[str, Any]:
         return dict(**samples(draw), reduction=draw.choice(REDUCTIONS))
 
-    @op.reference
-    def _(input: Array, *others: Any, reduction: str = "mean", **settings: Any) -> Array:
+    def mean_or_sum(input: Array, *others: Any, reduction: str = "mean", **settings: Any) -> Array:
         each = np.vectorize(lambda *values: reference(*values, **settings), otypes=[float])
         losses = each(input, *(1.0 if other is None else other for other in others))
         if reduction == "none":
             return np.asarray(losses)
         return np.asarray(math.fsum(losses.flat) / (losses.size if reduction == "mean" else 1))
+
+    named = [p for p in inspect.signature(mean_or_sum).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    for parameter in inspect.signature(reference).parameters.values():
+        if parameter.default is not parameter.empty:
+            named.append(parameter.replace(kind=parameter.KEYWORD_ONLY))
+    mean_or_sum.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]  # its defaults are compared
+    op.reference(mean_or_sum)
 
 
 def _near_and_far(bound: str, choices: Sequence[float]) -> Callable[[Any], dict[str, Any]]:
@@ -129,7 +136,7 @@ smooth_l1_loss.gradients(
 _declare(
     smooth_l1_loss,
     _near_and_far("beta", (1.0, 0.5)),
-    lambda x, t, beta: (x - t) ** 2 / beta / 2 if math.fabs(x - t) < beta else math.fabs(x - t) - beta / 2,
+    lambda x, t, beta=1.0: (x - t) ** 2 / beta / 2 if math.fabs(x - t) < beta else math.fabs(x - t) - beta / 2,
 )
 
 
@@ -150,7 +157,7 @@ huber_loss.gradients(
 _declare(
     huber_loss,
     _near_and_far("delta", (1.0, 0.5)),
-    lambda x, t, delta: (x - t) ** 2 / 2 if math.fabs(x - t) < delta else delta * (math.fabs(x - t) - delta / 2),
+    lambda x, t, delta=1.0: (x - t) ** 2 / 2 if math.fabs(x - t) < delta else delta * (math.fabs(x - t) - delta / 2),
 )
 
 

@@ -201,7 +201,7 @@ split_at.gradients(input=lambda g, input_shape, dim: cat(g, dim))
 @split_at.samples
 def _(draw: Any) -> dict[str, Any]:
     shape = list(draw.shape(min_dims=1))
-    dim, sizes = draw.dim(len(shape)), [draw.integer(0, 3), draw.integer(1, 2)]
+    dim, sizes = draw.dim(len(shape)), [draw.integer(0, 3), draw.integer(1, 2), draw.integer(0, 2)]
     shape[dim] = sum(sizes)
     return dict(input=draw.array(tuple(shape)), sizes=sizes, dim=dim)
 
