@@ -16,7 +16,7 @@ NAMES = {
         set_default_dtype set_num_threads get_num_threads no_grad enable_grad set_grad_enabled is_grad_enabled
         inference_mode save load allclose isclose equal
         add sub mul div pow neg abs sign exp expm1 log log1p log2 log10 sqrt rsqrt square reciprocal sin cos tan asin
-        acos atan atan2 sinh cosh tanh sigmoid relu erf floor ceil round trunc frac remainder fmod clamp minimum
+        acos atan atan2 sinh cosh tanh sigmoid relu erf erfinv floor ceil round trunc frac remainder fmod clamp minimum
         maximum where lerp addcmul addcdiv
         matmul mm bmm mv dot outer addmm baddbmm einsum tensordot
         sum mean var std var_mean prod max min amax amin argmax argmin logsumexp norm linalg.norm cumsum cumprod all
@@ -28,7 +28,7 @@ NAMES = {
     """,
     "Tensor": """
         add sub mul div pow neg abs sign exp expm1 log log1p log2 log10 sqrt rsqrt square reciprocal sin cos tan asin
-        acos atan atan2 sinh cosh tanh sigmoid relu erf floor ceil round trunc frac remainder fmod clamp minimum
+        acos atan atan2 sinh cosh tanh sigmoid relu erf erfinv floor ceil round trunc frac remainder fmod clamp minimum
         maximum where lerp addcmul addcdiv matmul mm bmm mv dot outer addmm baddbmm
         sum mean var std prod max min amax amin argmax argmin logsumexp norm cumsum cumprod all any topk sort argsort
         median unique bincount diff
@@ -88,7 +88,7 @@ NAMES = {
         softshrink tanhshrink sigmoid logsigmoid tanh softplus softsign softmax log_softmax softmin threshold glu
         cross_entropy nll_loss mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy
         binary_cross_entropy_with_logits kl_div margin_ranking_loss cosine_embedding_loss triplet_margin_loss
-        cosine_similarity pairwise_distance one_hot normalize
+        cosine_similarity pairwise_distance one_hot normalize scaled_dot_product_attention
     """,
     "nn.init": """
         uniform_ normal_ constant_ ones_ zeros_ eye_ dirac_ xavier_uniform_ xavier_normal_ kaiming_uniform_
@@ -246,6 +246,7 @@ DIFFERENCES = {
     "nn.functional.upsample": "5-D inputs, and linear or cubic modes on uint8 are refused.",
     "nn.Upsample": "5-D inputs, and linear or cubic modes on uint8 are refused.",
     "nn.functional.grid_sample": "5-D inputs are refused; a composition: `grad_fn` prints another name.",
+    "nn.functional.scaled_dot_product_attention": "A composition: `grad_fn` prints another name.",
     "nn.functional.cross_entropy": "With probabilities as targets a composition: `grad_fn` prints another name.",
     "nn.functional.elu": _NAN,
     "nn.functional.celu": _NAN + " `grad_fn` prints the name of elu's.",
