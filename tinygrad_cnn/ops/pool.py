@@ -193,8 +193,10 @@ adaptive_max_pool2d.gradients(input=lambda g, indices, input_shape: add_pixels(g
 @adaptive_max_pool2d.samples
 @or_integers
 def _(draw: Any) -> dict[str, Any]:
-    shape = draw.shape(min_dims=3, max_dims=4, max_side=5)
-    return dict(input=draw.distinct(shape), output_size=(draw.integer(1, 4), draw.integer(1, 4)))
+    shape, out = draw.shape(min_dims=3, max_dims=4, max_side=5), (draw.integer(1, 4), draw.integer(1, 4))
+    if draw.boolean():  # areas of one size are found in another way
+        shape = (*shape[:-2], *(draw.integer(1, 3) * count for count in out))
+    return dict(input=draw.distinct(shape), output_size=out)
 
 
 @adaptive_max_pool2d.reference
