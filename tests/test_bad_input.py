@@ -83,6 +83,7 @@ def test_one_clear_error(case):
             r"batch_norm\(\): argument 'input' must be Tensor, not None",
         ),
         (lambda x: F.linear(x, [1.0]), TypeError, r"linear\(\): argument 'weight' must be Tensor, not list"),
+        (lambda x: F.linear(None, None), TypeError, "argument 'input' or 'weight' must be Tensor, not NoneType"),
         (lambda x: F.linear("x", x), TypeError, r"linear\(\): argument 'input' must be Tensor, not str"),
         (lambda x: tg.sum(3), TypeError, r"sum\(\): argument 'input' must be Tensor, not int"),
         (lambda x: x.outer(2), TypeError, r"outer\(\): argument 'vec2' must be Tensor, not int"),

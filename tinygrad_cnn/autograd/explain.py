@@ -30,10 +30,10 @@ _RAISED = tuple(theirs for theirs, _ in _KINDS)
 def translate(name: str, given: Iterable[tuple[str, Any]], error: Exception) -> TinygradError:
     """What Python or NumPy raised as an error of ours, which names the function and what it was given."""
     given = list(given)
-    if isinstance(error, AttributeError):
-        for parameter, value in given:
-            if value is error.obj:
-                return ArgumentTypeError(f"{name}(): argument '{parameter}' must be Tensor, not {type(value).__name__}")
+    if isinstance(error, AttributeError) and not hasattr(error.obj, "shape"):
+        suspects = " or ".join(f"'{parameter}'" for parameter, value in given if value is error.obj)  # several are None
+        if suspects:
+            return ArgumentTypeError(f"{name}(): argument {suspects} must be Tensor, not {type(error.obj).__name__}")
     kind = next(ours for theirs, ours in _KINDS if isinstance(error, theirs))
     if isinstance(error, ValueError) and "shape" in str(error):
         kind = ShapeError

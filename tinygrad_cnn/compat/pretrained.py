@@ -97,7 +97,8 @@ class WeightsEnum(enum.Enum):
     @property
     def meta(self) -> dict[str, Any]:
         """What torchvision knows of it."""
-        return _Meta(self.value.meta)
+        meta: dict[str, Any] = self.value.meta
+        return meta
 
     def get_state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The checkpoint, if it lies where PyTorch puts its downloads. DataError otherwise."""
@@ -113,7 +114,7 @@ def _enumeration(name: str, model: str, hashes: list[str]) -> type[WeightsEnum]:
     sizes = (232,) if name == "ResNeXt101_64X4D" else (256, 232)  # the second checkpoints, and this one, are newer
     members: dict[str, Weights] = {
         f"IMAGENET1K_V{number}": Weights(
-            f"{_URL}{model}-{part}.pth", functools.partial(ImageClassification, resize_size=size), {}
+            f"{_URL}{model}-{part}.pth", functools.partial(ImageClassification, resize_size=size), _Meta()
         )
         for number, (part, size) in enumerate(zip(hashes, sizes, strict=False), 1)
     }
