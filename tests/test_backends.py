@@ -44,6 +44,7 @@ def kernels(x, w, g, *settings):
 
 
 SIZES = st.tuples(st.integers(1, 5), st.integers(1, 5))
+STEPS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 ONES = st.just((1, 1))
 
 
@@ -77,11 +78,10 @@ def agree(arguments, rule):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
-ACROSS = st.tuples(st.just(1), st.integers(1, 3))
 WINOGRAD = {  # which convolutions each computes
     "winograd F(4x4,3x3)": convolutions(st.just((3, 3))),
-    "winograd F(4,3)": convolutions(st.tuples(st.just(3), st.integers(1, 4)), ACROSS, ACROSS),
-    "winograd F(2,5)": convolutions(st.tuples(st.just(5), st.integers(1, 5)), ACROSS, ACROSS),
+    "winograd F(4,3)": convolutions(st.tuples(st.just(3), st.integers(1, 4))),
+    "winograd F(2,5)": convolutions(st.tuples(st.just(5), st.integers(1, 5))),
 }
 
 
@@ -105,12 +105,12 @@ def test_all_of_winograds_transforms_are_tested():
     assert WINOGRAD.keys() == winograd.TRANSFORMS.keys()
 
 
-@given(convolutions())
+@given(convolutions(strides=STEPS, dilations=STEPS))
 def test_several_results_in_a_row_are_the_plain_convolution(arguments):
     agree(arguments, backends.Rule(winograd=False, byte_weight=100.0, widen_below=100))  # as many as possible
 
 
-@given(convolutions())
+@given(convolutions(strides=STEPS, dilations=STEPS))
 def test_columns_are_the_plain_convolution(arguments):
     agree(arguments, NEVER)
 
@@ -130,8 +130,8 @@ def test_winograd_of_many_channels_and_blocks():
         ({"dtype": np.float64}, "columns"),
         ({"stride": 2}, "columns"),
         ({"dilation": (2, 1)}, "columns"),
-        ({"dilation": (1, 2)}, "winograd F(4,3)"),
-        ({"stride": (1, 2)}, "winograd F(4,3)"),
+        ({"dilation": (1, 2)}, "columns"),
+        ({"stride": (1, 2)}, "columns"),
         ({"input": (32, 16, 16, 16), "weight": (16, 16, 3, 3), "padding": 1}, "winograd F(4,3)"),
         ({"groups": 64, "weight": (64, 1, 3, 3)}, "depthwise"),
         ({"groups": 2, "weight": (128, 32, 3, 3)}, "columns"),

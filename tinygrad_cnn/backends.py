@@ -121,7 +121,7 @@ def measure(report: Callable[[str], Any] = print) -> Rule:
             (
                 Rule(filter_weight=filters, tall_weight=tall, winograd_below=round(float(below), 2))
                 for filters in (9, 18, 36, 72, 144)
-                for tall in (1.0, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5)
+                for tall in (0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.1, 1.2)
                 for below in np.arange(0.3, 1.6, 0.05)
             ),
             key=lambda candidate: _time_with(candidate, timed),

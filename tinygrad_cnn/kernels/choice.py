@@ -21,11 +21,11 @@ class Rule:
     """The numbers behind the choice of a kernel. Work is estimated in operations of a wide matrix product."""
 
     winograd: bool = True  # whether Winograd's kernels may be chosen at all
-    winograd_below: float = 0.8  # up to which fraction of the plain product's operations it is
+    winograd_below: float = 0.85  # up to which fraction of the plain product's operations it is
     filter_weight: float = 72  # a value of its transformed filters, which come from memory, costs as much as so many
-    tall_weight: float = 1.15  # so does an operation of F(4,3) or F(2,5), whose matrices are narrower than F(4x4,3x3)'s
+    tall_weight: float = 0.95  # of an operation of F(4,3) or F(2,5), which copy less than F(4x4,3x3)
     widen_below: int = 48  # filters from which a product is wide enough by itself
-    narrow: float = 16  # a product with n columns takes as long as one with n + narrow
+    narrow: float = 16  # a product with n columns, or rows of n values, takes as long as one with n + narrow
     byte_weight: float = 12.5  # a byte that is copied costs as much as so many operations
 
 
@@ -75,11 +75,10 @@ def least_operations(geometry: Geometry, n: int, c: int, f: int) -> tuple[str, f
 
 def _operations(transform: Transform, geometry: Geometry, n: int, c: int, f: int) -> float:
     tiles = transform.tiles(geometry)
-    rows, across = n * tiles.out[0], -(-geometry.out[1] // transform.tile[1])
+    count = n * math.prod(tiles.out)
     places, _, run = transform.sums_shape((f, c, *geometry.kernel))
-    windows = rows * tiles.out[1] * transform.windows.size * c
-    results = rows * across * transform.results.size * f
-    products = rows * across * places * run * f
+    windows, results = count * transform.windows.size * c, count * transform.results.size * f
+    products = count * places * (run + _rule.narrow) * f
     weight = 1 if transform.is_square else _rule.tall_weight
     return weight * (windows + products + results) + _rule.filter_weight * places * run * f
 

@@ -10,7 +10,8 @@ a matrix product: windows (36, T*C), times (36, 36); for each of the 36 places (
 
 With few channels the transforms cost more than they save. F(4, 3) transforms along the columns of an image alone, six
 pixels one below the other, and leaves the filters' width to the products: for each of 6 places (T, KW*C) times
-(KW*C, F). Half of the multiplications of a plain product remain. F(2, 5) has the same places for kernels of 5 rows.
+(KW*C, F), whose rows overlap in memory and aren't copied (``_runs``). Half of the multiplications of a plain product
+remain. F(2, 5) has the same places for kernels of 5 rows.
 
 Sources: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4; on the points, Barabasz et
 al. 2018, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks". In float32 the
@@ -51,20 +52,20 @@ class Transform(NamedTuple):
         """Whether it computes convolutions of this kernel."""
         taps = len(_POINTS) + 2 - self.tile[0]
         settings = (geometry.kernel, geometry.stride, geometry.dilation)
-        if geometry.groups > 1 or tuple(pair[0] for pair in settings) != (taps, 1, 1):
-            return False
-        return not self.is_square or tuple(pair[1] for pair in settings) == (taps, 1, 1)
+        across = (taps, 1, 1) if self.is_square else (geometry.kernel[1], 1, 1)
+        return geometry.groups == 1 and tuple(zip(*settings, strict=True)) == ((taps, 1, 1), across)
 
-    def tiles(self, geometry: Geometry) -> Geometry:
-        """The windows whose tiles cover the results: 6x6 pixels, or the 6 of one column."""
+    def tiles(self, geometry: Geometry, width: int = 0) -> Geometry:
+        """The windows whose tiles cover the results: 6x6 pixels, or the 6 of one column.
+
+        Columns of images of this width come one row after the other, so rows share the padding between them.
+        """
         (oh, ow), (th, tw) = geometry.out, self.tile
-        kernel, across = ((6, 6), -(-ow // tw)) if self.is_square else ((6, 1), geometry.canvas[1])
-        return Geometry(kernel, self.tile, geometry.offset, (1, 1), (-(-oh // th), across), 1)
-
-    @property
-    def block_bytes(self) -> int:
-        """The size of a block; with fewer operations a byte, a tall one's has to be larger to take as long."""
-        return BLOCK_BYTES if self.is_square else 2 * BLOCK_BYTES
+        if self.is_square:
+            return Geometry((6, 6), self.tile, geometry.offset, (1, 1), (-(-oh // th), -(-ow // tw)), 1)
+        left, columns = geometry.offset[1], geometry.canvas[1]
+        columns -= max(min(left, columns - left - width, geometry.kernel[1] - 1), 0)
+        return Geometry((6, 1), self.tile, geometry.offset, (1, 1), (-(-oh // th), columns), 1)
 
     def sums_shape(self, w: tuple[int, ...]) -> tuple[int, int, int]:
         """The shape of what ``add_outer_products`` adds to, for filters of shape w (F,C,KH,KW)."""
@@ -97,27 +98,32 @@ TRANSFORMS = {
 }
 
 
-def _transformed(matrix: np.ndarray, windows: np.ndarray, name: str) -> np.ndarray:
-    """Windows (N,TY,TX,C,high,wide) times a transform (t, high*wide): (t, N,TY,TX,C) in scratch memory."""
-    *lying, high, wide = windows.shape
-    values = workspace("columns", (high, wide, *lying), windows.dtype)
+def _transformed(matrix: np.ndarray, windows: np.ndarray, name: str, spare: int) -> np.ndarray:
+    """Windows (N,TY,TX,C,high,wide) times a transform (t, high*wide): (t, N*TY*TX + spare zeros, C), scratch memory."""
+    *lying, c, high, wide = windows.shape
+    values = workspace("columns", (high, wide, *lying, c), windows.dtype)
     copy_runs(values, windows.transpose(4, 5, 0, 1, 2, 3))
-    out = workspace(name, (len(matrix), *lying), windows.dtype)
-    np.matmul(matrix, values.reshape(high * wide, -1), out=out.reshape(len(matrix), -1))
+    count = math.prod(lying)
+    out = workspace(name, (len(matrix), count + spare, c), windows.dtype)
+    out[:, count:] = 0
+    np.matmul(matrix, values.reshape(high * wide, -1), out=out[:, :count].reshape(len(matrix), -1))
     return out
 
 
-def _places(transform: Transform, windows: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """Windows (N,TY,TX,C,high,wide), transformed: (places, results, values a result), in scratch memory."""
-    values = _transformed(transform.windows, windows, "values")
-    if not transform.is_square:
-        (_, kw), (_, stride), (_, dilation), ow = geometry.kernel, geometry.stride, geometry.dilation, geometry.out[1]
-        shape, (*outer, column, value) = values.shape, values.strides
-        across = as_strided(values, (*shape[:3], ow, kw, shape[4]), (*outer, stride * column, dilation * column, value))
-        values = workspace("columns", across.shape, values.dtype)
-        copy_runs(values, across)
-        return values.reshape(len(transform.windows), -1, kw * shape[4])
-    return values.reshape(len(transform.windows), -1, values.shape[4])
+def _runs(values: np.ndarray, kw: int) -> np.ndarray:
+    """Every run of kw neighbouring columns in (places, columns, C), without a copy: (places, kw, runs, kw*C).
+
+    Runs overlap, and rows of a matrix must not. But of every kw-th run, the rows of one matrix each, none overlap.
+    """
+    places, columns, c = values.shape
+    place, column, value = values.strides
+    return as_strided(values, (places, kw, columns // kw - 1, kw * c), (place, column, kw * column, value))
+
+
+def _every(sums: np.ndarray, step: int) -> np.ndarray:
+    """What belongs to the runs: (places, columns, F) as (places, step, columns/step, F)."""
+    places, columns, f = sums.shape
+    return sums.reshape(places, columns // step, step, f).swapaxes(1, 2)
 
 
 def transform_filters(transform: Transform, w: np.ndarray, turned: bool = False) -> np.ndarray:
@@ -151,20 +157,28 @@ def correlate(
     out: np.ndarray,
 ) -> None:
     """Write the correlation of the images x (N,C,H,W) with transformed filters to ``out`` (N,OH,OW,F)."""
-    (places, k, f), (th, tw), tiles = filters.shape, transform.tile, transform.tiles(geometry)
-    across = -(-geometry.out[1] // tw)
+    (places, k, f), (th, tw), tiles, c = (
+        filters.shape,
+        transform.tile,
+        transform.tiles(geometry, x.shape[3]),
+        x.shape[1],
+    )
+    kw, across, needed = k // c, tiles.out[1], -(-geometry.out[1] // tw)
     pixels = x.transpose(0, 2, 3, 1)
-    for images, bands in blocks(len(x), tiles.out[0], across * places * max(k, f) * x.itemsize, transform.block_bytes):
+    for images, bands in blocks(len(x), tiles.out[0], across * places * max(c, f) * x.itemsize, BLOCK_BYTES):
         windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
         for rows in bands:
             part = windows[:, rows]
-            values = _places(transform, part, geometry)
-            sums = np.matmul(values, filters, out=workspace("product", (places, values.shape[1], f), x.dtype))
-            results = workspace("columns", (th * tw, sums[0].size), x.dtype)
-            np.matmul(transform.results, sums.reshape(places, -1), out=results)
+            count = math.prod(part.shape[:3])
+            columns = -(-count // kw) * kw
+            values = _transformed(transform.windows, part, "values", columns + kw - count)
+            sums = workspace("product", (places, columns, f), x.dtype)
+            np.matmul(_runs(values, kw), filters[:, None], out=_every(sums, kw))
+            results = workspace("columns", (th * tw, count * f), x.dtype)
+            np.matmul(transform.results, sums[:, :count].reshape(places, -1), out=results)
             if bias is not None:
                 results.reshape(-1, f)[...] += bias
-            grid = results.reshape(th, tw, *part.shape[:2], across, f).transpose(2, 3, 0, 4, 1, 5)
+            grid = results.reshape(th, tw, *part.shape[:3], f)[:, :, :, :, :needed].transpose(2, 3, 0, 4, 1, 5)
             _lay(grid, out[images, rows.start * th : rows.stop * th])
 
 
@@ -184,21 +198,26 @@ def add_outer_products(
     transform: Transform, g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray
 ) -> None:
     """Add the products of transformed windows and transformed upstream to ``total`` (places, F, KW*C)."""
-    (th, tw), tiles = transform.tile, transform.tiles(geometry)
-    across = -(-geometry.out[1] // tw)
+    tile, tiles, c = transform.tile, transform.tiles(geometry, x.shape[3]), x.shape[1]
     pixels = x.transpose(0, 2, 3, 1)
     places, f, k = total.shape
-    step = max(1, BLOCK_BYTES // total[0].nbytes)  # places multiplied at a time, so that no thread holds them all twice
-    product = workspace("product", (min(step, places), f, k), x.dtype)
-    for images, bands in blocks(len(x), tiles.out[0], across * places * max(f, k) * x.itemsize, transform.block_bytes):
+    kw, across = k // c, tiles.out[1]
+    step = max(1, BLOCK_BYTES // (kw * total[0].nbytes))  # places multiplied at a time: no thread holds them all twice
+    product = workspace("product", (min(step, places), kw, f, k), x.dtype)
+    for images, bands in blocks(len(x), tiles.out[0], across * places * max(f, c) * x.itemsize, BLOCK_BYTES):
         windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
         for rows in bands:
-            upstream = Geometry((th, tw), (th, tw), (0, 0), (1, 1), (rows.stop - rows.start, across), 1)
-            results = cover(g[images, rows.start * th : rows.stop * th], (1, 2), upstream, "canvas of results")
-            patches = upstream.windows(results, (1, 2))
-            sums = _transformed(transform.results.T, patches, "sums").reshape(places, -1, f)
-            values = _places(transform, windows[:, rows], geometry)
+            upstream = Geometry(tile, tile, (0, 0), (1, 1), (rows.stop - rows.start, across), 1)
+            results = g[images, rows.start * tile[0] : rows.stop * tile[0]]
+            patches = upstream.windows(cover(results, (1, 2), upstream, "canvas of results"), (1, 2))
+            part = windows[:, rows]
+            count = math.prod(part.shape[:3])
+            columns = -(-count // kw) * kw
+            sums = _transformed(transform.results.T, patches, "sums", columns - count)
+            values = _transformed(transform.windows, part, "values", columns + kw - count)
             for first in range(0, places, step):
                 some = slice(first, min(first + step, places))
-                part = product[: some.stop - first]
-                total[some] += np.matmul(sums[some].transpose(0, 2, 1), values[some], out=part)
+                upstreams, runs = _every(sums[some], kw).swapaxes(2, 3), _runs(values[some], kw)
+                np.matmul(upstreams, runs, out=product[: some.stop - first])
+                for i in range(kw):
+                    total[some] += product[: some.stop - first, i]
