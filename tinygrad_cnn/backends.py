@@ -8,7 +8,7 @@ puts a rule that was measured in force.
 
 >>> import tinygrad_cnn as tg
 >>> print(tg.backends.explain((64, 64, 16, 16), (128, 64, 3, 3), padding=1))
-winograd F(4x4,3x3): 0.40 of a plain product's operations, below 0.8
+winograd F(4x4,3x3): 0.46 of a plain product's operations, below 0.85
 >>> with tg.backends.flags(winograd=False):
 ...     print(tg.backends.explain((64, 64, 16, 16), (128, 64, 3, 3), padding=1))
 columns: a product of (16384, 576) and (576, 128), 1 result in a row

@@ -144,7 +144,7 @@ class Declaration:
     def _slot(self, name: str) -> Slot:
         """Where a name in a formula is taken from."""
         if name in self._index:
-            return Slot(VALUE, self._index[name], name)
+            return Slot(VALUE, self._index[name], name, self.inputs.index(name) if name in self.inputs else -1)
         if name == "out":
             return Slot(OUT, 0, name)
         if name in self.residuals:

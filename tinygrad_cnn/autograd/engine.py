@@ -204,10 +204,14 @@ def _is_fresh(result: Gradient, node: Node, gradients: Sequence[Gradient], resul
     owner = result if result.base is None else result.base
     if not isinstance(owner, np.ndarray) or owner.base is not None or owner.size != result.size:
         return False  # of windows that overlap, the base is not an array
-    others = [*gradients, *node.saved_arrays(), *(r for r in results if r is not result)]
-    if sum(r is result for r in results) > 1:
-        return False
-    return not any(isinstance(other, np.ndarray) and (other is owner or other.base is owner) for other in others)
+    copies = 0
+    for others in (gradients, node.saved_arrays(), results):
+        for other in others:
+            if other is result and others is results:
+                copies += 1
+            elif isinstance(other, np.ndarray) and (other is owner or other.base is owner):
+                return False
+    return copies == 1
 
 
 def _run_hooks(node: Node, gradients: list[Gradient], owned: set[Edge]) -> None:

@@ -225,12 +225,16 @@ class Op(Declaration):
         plan = self._plans.get(flags)
         if plan is None:
             self._plans[flags] = plan = self._make_plan(flags)
-        for i, tensor in enumerate(tensors):
-            if tensor is not None and tensor._inference:
-                self._check_unsaved(plan, 0 if self.variadic else i)
         name = self.grad_name if isinstance(self.grad_name, str) else self.grad_name(values[self._named_by])
         node = OpNode(self, plan, edges, metadata, name)
-        node.counters = [None if t is None else (t._counter, t._counter[0]) for t in tensors]
+        counters = node.counters
+        for i, tensor in enumerate(tensors):
+            if tensor is None:
+                counters.append(None)
+                continue
+            counters.append((tensor._counter, tensor._counter[0]))
+            if tensor._inference:
+                self._check_unsaved(plan, 0 if self.variadic else i)
         if mode.anomaly:
             node.trace = "".join(traceback.format_stack(limit=12)[:-2])
         return node
@@ -321,7 +325,7 @@ class Op(Declaration):
 
         formulas: list[tuple[Callable[..., Any], tuple[int, ...]] | None] = []
         if self._composite is not None:  # create_graph runs it on the inputs themselves
-            slots.extend(Slot(VALUE, i, name) for i, name in enumerate(self.parameters))
+            slots.extend(self._slot(name) for name in self.parameters)
         defined = self.formulas if self._fused is None else self._fused.inputs
         for name, needed in zip(self.inputs, flags, strict=True):
             if needed and name not in defined:
@@ -330,15 +334,15 @@ class Op(Declaration):
                     "doesn't require grad (detach() it)"
                 )
         if self._fused is not None:
-            return Plan(tuple(slots + self._fused_slots(slots)), (), flags)
+            known = {"g": -1, "needs": -2, **{slot.name: i for i, slot in enumerate(slots)}}
+            for name in self._fused.names:
+                if name not in known:
+                    known[name] = len(slots)
+                    slots.append(self._slot(name))
+            return Plan(tuple(slots), (), flags, tuple(known[name] for name in self._fused.names))
         for name, needed in zip(self.inputs, flags, strict=True):
             formulas.append((self.formulas[name], positions(self.formulas[name])) if needed else None)
         return Plan(tuple(slots), tuple(formulas), flags)
-
-    def _fused_slots(self, slots: list[Slot]) -> list[Slot]:
-        assert self._fused is not None
-        wanted = [self._slot(n) for n in self._fused.names if n not in ("g", "needs")]
-        return [slot for slot in wanted if slot not in slots]
 
     def __repr__(self) -> str:
         return f"<op {self.name}({', '.join(self.parameters)})>"

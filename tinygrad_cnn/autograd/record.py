@@ -27,6 +27,7 @@ class Slot(NamedTuple):
     source: int
     position: int
     name: str
+    input: int = -1  # which input it is, if it is one
 
 
 class Plan(NamedTuple):
@@ -35,6 +36,7 @@ class Plan(NamedTuple):
     slots: tuple[Slot, ...]
     formulas: tuple[tuple[Callable[..., Any], tuple[int, ...]] | None, ...]  # one an input; -1 stands for g
     needs: tuple[bool, ...]
+    fused: tuple[int, ...] = ()  # what the fused rule takes: slots, -1 for g, -2 for which of its inputs need gradients
 
 
 class FusedRule(NamedTuple):
@@ -65,7 +67,7 @@ class _Packed(NamedTuple):
 class OpNode(Node):
     """A recorded call of an op."""
 
-    __slots__ = ("broadcasts", "counters", "keeps", "label", "op", "plan", "saved")
+    __slots__ = ("broadcasts", "counters", "keeps", "label", "op", "packed", "plan", "saved")
 
     def __init__(
         self, op: Op, plan: Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...], label: str
@@ -76,24 +78,25 @@ class OpNode(Node):
         self.label = label
         self.broadcasts = op.elementwise is not None
         self.keeps = False  # whether it saved an operand, a result or a residual, for release() to let go of
+        self.packed = False  # whether hooks keep what is saved
         self.saved: list[Any] = []
         self.counters: list[tuple[list[int], int] | None] = []
 
     def fill(self, values: list[Any], out: Any, counter: list[int] | None, residuals: tuple[Any, ...]) -> None:
         """Save what the plan names; note the version of each saved Tensor, so that an overwrite is noticed."""
         versions: list[tuple[list[int], int] | None] = []
-        saved, inputs = self.saved, self.op._input_indices
-        for source, index, _ in self.plan.slots:
+        saved = self.saved
+        for source, index, _, input in self.plan.slots:
             version = None
             if source == VALUE:
                 value = values[index]
                 saved.append(value)
-                if index in inputs:
+                if input >= 0:
                     self.keeps = self.keeps or value is not None
                     if self.op.variadic:
                         versions.extend(self.counters)
                     else:
-                        version = self.counters[inputs.index(index)]
+                        version = self.counters[input]
             elif source == SHAPE:
                 value = values[index]
                 saved.append([v.shape for v in value] if self.op.variadic else getattr(value, "shape", ()))
@@ -114,6 +117,7 @@ class OpNode(Node):
         for position, (slot, value) in enumerate(zip(self.plan.slots, self.saved, strict=True)):
             if isinstance(value, np.ndarray) and slot.source != RESIDUAL:
                 self.saved[position] = _Packed(hooks, hooks.pack(wrap(value)))
+        self.packed = True
         self.counters = []  # from here on the hooks answer for the values
 
     def name(self) -> str:
@@ -137,7 +141,7 @@ class OpNode(Node):
                 )
         op, plan = self.op, self.plan
         g = gradients[0] if op.outputs == 1 else self._complete(gradients, create_graph)
-        if any(isinstance(value, _Packed) for value in self.saved):
+        if self.packed:
             self.saved = [v.unpack() if isinstance(v, _Packed) else v for v in self.saved]
         saved = self._saved_tensors() if create_graph else self.saved
         if create_graph and op._composite is not None:
@@ -151,7 +155,9 @@ class OpNode(Node):
                 continue
             function, positions = formula
             result = function(*[g if p < 0 else saved[p] for p in positions])
-            if op.variadic:
+            if type(result) is np.ndarray and not create_graph:
+                results.append(result)
+            elif op.variadic:
                 results.extend(_as_gradient(r, create_graph) for r in result)
             else:
                 results.append(_as_gradient(result, create_graph))
@@ -168,12 +174,12 @@ class OpNode(Node):
         """What was saved, with the inputs and the output as Tensors in their old places in the graph."""
         tensors, versions = [], iter(self.counters)
         for slot, value in zip(self.plan.slots, self.saved, strict=True):
-            if slot.source == VALUE and slot.position in self.op._input_indices:
+            if slot.input >= 0:
                 if self.op.variadic:
                     value = [_restored(v, e, next(versions, None)) for v, e in zip(value, self.edges, strict=True)]
                     next(versions, None)
                 else:
-                    edge, version = self.edges[self.op._input_indices.index(slot.position)], next(versions, None)
+                    edge, version = self.edges[slot.input], next(versions, None)
                     value = _restored(value, edge, version) if isinstance(value, np.ndarray) else value
             else:
                 version = next(versions, None)
@@ -182,12 +188,12 @@ class OpNode(Node):
         return tensors
 
     def _apply_fused(self, fused: FusedRule, saved: list[Any], g: Any) -> list[Any]:
-        by_name = {slot.name: value for slot, value in zip(self.plan.slots, saved, strict=True)}
-        needs = dict(zip(self.op.inputs, self.plan.needs, strict=True))
-        extra = {"g": g, "needs": tuple(needs[name] for name in fused.inputs)}
-        arguments = {n: extra[n] if n in extra else by_name[n] for n in fused.names}
-        found = dict(zip(fused.inputs, fused.rule(**arguments), strict=True))
-        return [_as_gradient(found.get(name), False) if needs[name] else None for name in self.op.inputs]
+        op, needs = self.op, self.plan.needs
+        wanted = needs if fused.inputs == op.inputs else tuple(needs[op.inputs.index(name)] for name in fused.inputs)
+        found = fused.rule(*[saved[p] if p >= 0 else g if p == -1 else wanted for p in self.plan.fused])
+        by_name = dict(zip(fused.inputs, found, strict=True))
+        results = [by_name.get(name) for name in op.inputs]
+        return [_as_gradient(r, False) if needed else None for r, needed in zip(results, needs, strict=True)]
 
     def _apply_composite(self, saved: list[Any], g: Any) -> list[Any]:
         """Second order of a fused rule: differentiate the same mathematics in simple ops."""

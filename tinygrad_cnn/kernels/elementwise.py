@@ -55,7 +55,7 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool
             target, *sources = [row[start : min(start + step, share.stop)] for row in rows]
             function(*sources, out=target)
 
-    run(work, shares(out.size, cost=(len(arrays) + 1) * out.nbytes))
+    run(work, shares(out.size, cost=(len(arrays) + 1) * out.nbytes / 2))  # there is little to do with a byte
     return out
 
 

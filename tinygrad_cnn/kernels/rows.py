@@ -23,6 +23,8 @@ BLOCK = 1 << 21  # bytes of input worked on at a time, so that the second pass o
 
 def rows_of(images: np.ndarray) -> np.ndarray:
     """(N,C,*) as contiguous (N*..., C): a view of channels-last memory, else a copy."""
+    if images.ndim == 2:
+        return contiguous(images)
     channels = images.shape[1]
     last = images.transpose(0, *range(2, images.ndim), 1)
     return contiguous(last).reshape(math.prod(last.shape[:-1]), channels)
@@ -30,6 +32,8 @@ def rows_of(images: np.ndarray) -> np.ndarray:
 
 def images_of(rows: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The inverse of ``rows_of``: a view of ``rows`` with the shape (N,C,*) of the images."""
+    if len(shape) == 2:
+        return rows.reshape(shape)
     last = rows.reshape(shape[0], *shape[2:], shape[1])
     return last.transpose(0, len(shape) - 1, *range(1, len(shape) - 1))
 

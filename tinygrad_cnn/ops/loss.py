@@ -75,11 +75,13 @@ def _label_shares(
     """The labels as one row (0 where ignored) and what each position's loss counts (0 where ignored)."""
     labels = target.reshape(-1).astype(np.int64, copy=False)
     kept = labels != ignore_index
-    all_kept = kept.all()
+    all_kept = np.count_nonzero(kept) == len(labels)
     if not all_kept:
         labels = np.where(kept, labels, 0)
     if weight is None and all_kept:
-        return labels, np.full(len(labels), 1 / max(len(labels), 1) if reduction == "mean" else 1, dtype)
+        shares = np.empty(len(labels), dtype)
+        shares.fill(1 / max(len(labels), 1) if reduction == "mean" else 1)
+        return labels, shares
     shares = kept.astype(dtype) if weight is None else weight[labels] * kept
     if reduction == "mean":
         shares = np.divide(shares, shares.sum(), out=shares, where=kept)
@@ -88,11 +90,12 @@ def _label_shares(
 
 def _reduce_shares(losses: Array, shares: Array, reduction: str, shape: tuple[int, ...]) -> Array:
     counted = losses * shares
-    if not shares.all():
+    kept = np.count_nonzero(shares)
+    if kept < len(shares):
         counted = np.where(shares == 0, shares, counted)  # an ignored position counts 0 even if it is infinite
     if reduction == "none":
         return counted.reshape(shape)
-    if reduction == "mean" and not shares.any():
+    if reduction == "mean" and not kept:
         return np.asarray(np.nan, losses.dtype)  # the mean of no losses
     return np.asarray(np.add.reduce(counted))
 

@@ -349,8 +349,8 @@ for _wrong, _input, _weight, _bias in (
 
 
 linear.gradients(
-    input=lambda g, weight: matmul(g, weight),
-    weight=lambda g, input: mm(transpose(rows(g), 0, 1), rows(input)),
+    input=lambda g, weight: mm(g, weight) if g.ndim == 2 else matmul(g, weight),
+    weight=lambda g, input: mm(rows(g).T, rows(input)),
     bias=lambda g, bias_shape: sum_to(rows(g), bias_shape),
 )
 

@@ -72,6 +72,8 @@ def _(input: Array, shape: tuple[int, ...]) -> Array:
 
 def infer_size(count: int, shape: tuple[int, ...], op: str = "reshape") -> tuple[int, ...]:
     """``shape`` with its -1 filled in, for ``count`` elements; ShapeError if they don't fit."""
+    if math.prod(shape) == count and min(shape, default=0) >= 0:
+        return shape
     unknown = [i for i, side in enumerate(shape) if side == -1]
     known = math.prod(side for side in shape if side != -1)
     if len(unknown) > 1:
