@@ -11,6 +11,7 @@ from tests.laws import close, law
 from tests.layers import LAYERS, LOSS
 from tinygrad_cnn import nn
 from tinygrad_cnn.nn.lazy import is_lazy
+from tinygrad_cnn.testing import gradcheck
 from tinygrad_cnn.testing.trial import flatten
 
 lr_scheduler = tg.optim.lr_scheduler
@@ -243,3 +244,45 @@ def test_the_mean_of_weights_is_the_mean(draw):
         model.weight.data = tg.tensor(w)
         average.update_parameters(model)
         close(average.module.weight, np.mean(seen[:done], axis=0))
+
+
+def attention(query, key, value, allowed, added, scale):
+    """A query at a time: the mean of the values that it may look at, weighted by the exponentials of its scores."""
+    out = np.zeros((*query.shape[:-1], value.shape[-1]))
+    for *heads, i in np.ndindex(*query.shape[:-1]):
+        place = tuple(heads)
+        weights = [
+            math.exp(scale * float(query[place][i] @ key[place][j]) + added[i, j]) if allowed[i, j] else 0.0
+            for j in range(key.shape[-2])
+        ]
+        if sum(weights):
+            out[place][i] = sum(w * v for w, v in zip(weights, value[place], strict=True)) / sum(weights)
+    return out
+
+
+@pytest.mark.parametrize("mask", ["none", "bool", "float", "causal"])
+@law
+def test_attention_is_its_definition(draw, mask):
+    heads, length, others = draw.integer(1, 3), draw.integer(1, 4), draw.integer(1, 4)
+    shared = draw.choice([1, heads])  # heads of key and value, each for as many of the query's
+    query, scale = draw.array((2, heads, length, 3)), draw.choice([None, 0.5])
+    key, value = draw.array((2, shared, others, 3)), draw.array((2, shared, others, 2))
+    given, allowed, added = None, np.ones((length, others), bool), np.zeros((length, others))
+    if mask == "bool":
+        given = allowed = draw.mask((length, others))
+    elif mask == "float":
+        given = added = draw.array((length, others))
+    elif mask == "causal":
+        allowed = np.tril(allowed)
+    tensors = [tg.tensor(x, requires_grad=True) for x in (query, key, value)]
+
+    def attend(query, key, value):
+        given_mask = None if given is None else tg.tensor(given)
+        return tg.nn.functional.scaled_dot_product_attention(
+            query, key, value, given_mask, is_causal=mask == "causal", scale=scale, enable_gqa=shared < heads
+        )
+
+    repeated = [np.repeat(x, heads // shared, 1) for x in (key, value)]
+    want = attention(query, *repeated, allowed, added, 1 / math.sqrt(3) if scale is None else scale)
+    close(attend(*tensors), tg.tensor(want))
+    assert gradcheck(attend, tensors)
