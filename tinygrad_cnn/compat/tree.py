@@ -16,6 +16,7 @@ from tinygrad_cnn.backend import Generator, Size, device, dtype
 from tinygrad_cnn.compat import cuda, extras, jit, pretrained, system, vision
 from tinygrad_cnn.compat.facade import Bag, Facade, missing_class, missing_layer, no, nothing, refuse, same
 from tinygrad_cnn.data import dataset as data_dataset, datasets, loader, sampler, transforms
+from tinygrad_cnn.models.blocks import Conv2dNormActivation
 from tinygrad_cnn.optim import lr_scheduler, optimizer, swa_utils
 from tinygrad_cnn.utils import checkpoint
 
@@ -229,9 +230,8 @@ def _add_torchvision(tree: _Tree) -> None:
     others = {name: missing_class(f"torchvision.transforms.{name}") for name in _TRANSFORMS.split()}
     others = {name: value for name, value in others.items() if not hasattr(transforms, name)}
     no_image = refuse("torchvision.utils.save_image", "images aren't written; use make_grid() and matplotlib")
-    names = ("Conv2dNormActivation", "FrozenBatchNorm2d", "SqueezeExcitation", "StochasticDepth")
-    parts = {name: getattr(vision, name) for name in names}
-    parts["ConvNormActivation"] = vision.Conv2dNormActivation
+    parts = {name: getattr(vision, name) for name in ("FrozenBatchNorm2d", "SqueezeExcitation", "StochasticDepth")}
+    parts["Conv2dNormActivation"] = parts["ConvNormActivation"] = Conv2dNormActivation
     tree.add("torchvision", __version__="0.28.0")
     tree.add("torchvision.datasets", datasets, **sets)
     tree.add("torchvision.datasets.mnist", datasets)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from tinygrad_cnn import nn
 from tinygrad_cnn.autograd.tensor import Tensor
 from tinygrad_cnn.errors import ArgumentError
+from tinygrad_cnn.models.blocks import Conv2dNormActivation
 from tinygrad_cnn.models.registry import Weights, register_model, with_weights
 
 __all__ = ["MobileNetV2", "mobilenet_v2"]
@@ -21,18 +23,6 @@ def _make_divisible(v: float, divisor: int, min_value: int | None = None) -> int
     return new_v + divisor if new_v < 0.9 * v else new_v
 
 
-def conv_norm_relu6(
-    in_planes: int, out_planes: int, kernel_size: int, norm_layer: NormLayer, stride: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """Convolution, normalisation, ReLU6."""
-    padding = (kernel_size - 1) // 2
-    return nn.Sequential(
-        nn.Conv2d(in_planes, out_planes, kernel_size, stride, padding, groups=groups, bias=False),
-        norm_layer(out_planes),
-        nn.ReLU6(inplace=True),
-    )
-
-
 class InvertedResidual(nn.Module):
     """Expand the channels ``expand_ratio`` times, convolve each by itself, narrow to ``oup``; a shortcut if it fits."""
 
@@ -44,11 +34,12 @@ class InvertedResidual(nn.Module):
         self.stride = stride
         self.use_res_connect = stride == 1 and inp == oup
         hidden = round(inp * expand_ratio)
+        part = functools.partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.ReLU6)
         layers: list[nn.Module] = []
         if expand_ratio != 1:
-            layers.append(conv_norm_relu6(inp, hidden, kernel_size=1, norm_layer=norm_layer))
+            layers.append(part(inp, hidden, 1))
         layers += [
-            conv_norm_relu6(hidden, hidden, kernel_size=3, norm_layer=norm_layer, stride=stride, groups=hidden),
+            part(hidden, hidden, stride=stride, groups=hidden),
             nn.Conv2d(hidden, oup, 1, bias=False),
             norm_layer(oup),
         ]
@@ -96,13 +87,14 @@ class MobileNetV2(nn.Module):
             )
         channel = _make_divisible(32 * width_mult, round_nearest)
         self.last_channel = _make_divisible(1280 * max(1.0, width_mult), round_nearest)
-        features: list[nn.Module] = [conv_norm_relu6(3, channel, kernel_size=3, norm_layer=norm_layer, stride=2)]
+        part = functools.partial(Conv2dNormActivation, norm_layer=norm_layer, activation_layer=nn.ReLU6)
+        features: list[nn.Module] = [part(3, channel, stride=2)]
         for t, c, n, s in inverted_residual_setting:
             out = _make_divisible(c * width_mult, round_nearest)
             for i in range(n):
                 features.append(block(channel, out, s if i == 0 else 1, expand_ratio=t, norm_layer=norm_layer))
                 channel = out
-        features.append(conv_norm_relu6(channel, self.last_channel, kernel_size=1, norm_layer=norm_layer))
+        features.append(part(channel, self.last_channel, 1))
         self.features = nn.Sequential(*features)
         self.classifier = nn.Sequential(nn.Dropout(p=dropout), nn.Linear(self.last_channel, num_classes))
         self._initialize_weights()
