@@ -53,7 +53,7 @@ def convolutions(draw, kernels=SIZES, strides=ONES, dilations=ONES):
     """Images, filters, upstream, stride, padding and dilation."""
     (kh, kw), stride, dilation = draw(kernels), draw(strides), draw(dilations)
     n, c, f = draw(st.integers(1, 5)), draw(st.sampled_from([1, 3, 6, 16])), draw(st.sampled_from([1, 4, 7, 16, 40]))
-    padding = draw(st.tuples(st.integers(0, kh - 1), st.integers(0, kw - 1)))
+    padding = draw(st.tuples(st.integers(0, kh + 1), st.integers(0, kw + 1)))
     out = draw(st.tuples(st.integers(1, 13), st.integers(1, 13)))
     canvas = reach(out, (kh, kw), stride, dilation)
     padding = tuple(p if side > 2 * p else 0 for side, p in zip(canvas, padding, strict=True))
