@@ -123,18 +123,11 @@ class _BatchNorm(_NormBase):
             write(self.num_batches_tracked, ..., self.num_batches_tracked._array + 1)
             if self.momentum is None:
                 momentum = 1.0 / float(self.num_batches_tracked)  # the average over all batches
-        by_batch = self.training or (self.running_mean is None and self.running_var is None)
-        uses_running = not self.training or self.track_running_stats
-        return F.batch_norm(
-            input,
-            self.running_mean if uses_running else None,
-            self.running_var if uses_running else None,
-            self.weight,
-            self.bias,
-            by_batch,
-            momentum,
-            self.eps,
-        )
+        mean, var = self.running_mean, self.running_var
+        by_batch = self.training or (mean is None and var is None)
+        if self.training and not self.track_running_stats:
+            mean = var = None
+        return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, momentum, self.eps)
 
 
 class BatchNorm1d(_BatchNorm):

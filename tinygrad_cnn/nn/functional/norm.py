@@ -90,18 +90,18 @@ def _check_running(op: str, input: Any, running_mean: Any, running_var: Any) -> 
     if (running_mean is None) != (running_var is None):
         raise ArgumentError(f"{op}: running_mean and running_var must either both be None or neither be None")
     for name, value in (("running_mean", running_mean), ("running_var", running_var)):
-        if value is not None and tuple(value.shape) != (input.shape[1],):
+        if value is not None and value._array.shape != input._array.shape[1:2]:
             raise ShapeError(
                 f"{op}: {name} should contain {input.shape[1]} elements, one for each channel of the input "
                 f"{tuple(input.shape)}, not {value.numel()}"
             )
-        if value is not None and value.dtype != input.dtype:
+        if value is not None and value._array.dtype != input._array.dtype:
             raise DTypeError(f"{op}: mixed dtype: input is {input.dtype}, {name} {value.dtype}; convert one of them")
 
 
 def _check_affine(op: str, input: Any, weight: Any, bias: Any) -> None:
     for name, value in (("weight", weight), ("bias", bias)):
-        if value is not None and tuple(value.shape) != (input.shape[1],):
+        if value is not None and value._array.shape != input._array.shape[1:2]:
             raise ShapeError(
                 f"{op}: {name} expected one element for each channel of the input {tuple(input.shape)}, got shape "
                 f"{tuple(value.shape)}"
@@ -117,9 +117,7 @@ def _by_running_statistics(input: Any, *parameters: Any) -> Any:
 
 def _scale_and_shift(mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any]:
     """What batch norm by given statistics multiplies each channel by, and what it adds."""
-    scale = (var + eps) ** -0.5
-    if weight is not None:
-        scale = scale * weight
+    scale = (1.0 if weight is None else weight) / (var + eps) ** 0.5  # a root; NumPy takes its time for other powers
     shift = -mean * scale
     return scale, shift if bias is None else shift + bias
 
