@@ -135,7 +135,7 @@ def test_winograd_of_many_channels_and_blocks():
         ({"input": (32, 16, 16, 16), "weight": (16, 16, 3, 3), "padding": 1}, "winograd F(4,3)"),
         ({"groups": 64, "weight": (64, 1, 3, 3)}, "depthwise"),
         ({"groups": 2, "weight": (128, 32, 3, 3)}, "columns"),
-        ({"weight": (64, 64, 5, 5)}, "winograd F(2,5)"),
+        ({"input": (64, 64, 32, 32), "weight": (64, 64, 5, 5)}, "winograd F(2,5)"),
         ({"weight": (64, 64, 7, 7)}, "columns"),
         ({"input": (1, 512, 7, 7), "weight": (512, 512, 3, 3), "padding": 1}, "few windows"),
         ({"input": (2, 512, 7, 7), "weight": (64, 512, 3, 3), "padding": 1}, "columns"),

@@ -120,7 +120,7 @@ def measure(report: Callable[[str], Any] = print) -> Rule:
         found = min(
             (
                 Rule(filter_weight=filters, tall_weight=tall, winograd_below=round(float(below), 2))
-                for filters in (9, 18, 36, 72, 144)
+                for filters in (36, 72, 144, 288, 576)
                 for tall in (0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.1, 1.2)
                 for below in np.arange(0.3, 1.6, 0.05)
             ),

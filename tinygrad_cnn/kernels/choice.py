@@ -22,8 +22,8 @@ class Rule:
 
     winograd: bool = True  # whether Winograd's kernels may be chosen at all
     winograd_below: float = 0.85  # up to which fraction of the plain product's operations it is
-    filter_weight: float = 72  # a value of its transformed filters, which come from memory, costs as much as so many
-    tall_weight: float = 0.95  # of an operation of F(4,3) or F(2,5), which copy less than F(4x4,3x3)
+    filter_weight: float = 288  # to transform a value of the filters costs as much as so many operations
+    tall_weight: float = 0.95  # an operation of F(4,3) or F(2,5), which copy less than F(4x4,3x3), as much as so many
     widen_below: int = 48  # filters from which a product is wide enough by itself
     narrow: float = 16  # a product with n columns, or rows of n values, takes as long as one with n + narrow
     byte_weight: float = 12.5  # a byte that is copied costs as much as so many operations
@@ -80,7 +80,7 @@ def _operations(transform: Transform, geometry: Geometry, n: int, c: int, f: int
     windows, results = count * transform.windows.size * c, count * transform.results.size * f
     products = count * places * (run + _rule.narrow) * f
     weight = 1 if transform.is_square else _rule.tall_weight
-    return weight * (windows + products + results) + _rule.filter_weight * places * run * f
+    return weight * (windows + products + results) + _rule.filter_weight * math.prod(geometry.kernel) * c * f
 
 
 @functools.lru_cache(maxsize=1024)
