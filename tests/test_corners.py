@@ -10,6 +10,7 @@ import pytest
 import tinygrad_cnn as tg
 from tinygrad_cnn import errors, nn, optim
 from tinygrad_cnn.compat import cuda, extras, system, vision
+from tinygrad_cnn.models.blocks import Conv2dNormActivation
 from tinygrad_cnn.utils.checkpoint import checkpoint, checkpoint_sequential
 
 F = nn.functional
@@ -442,9 +443,9 @@ def test_the_prefix_that_data_parallel_adds_is_removed():
 
 
 def test_parts_of_torchvision():
-    block = vision.Conv2dNormActivation(2, 4, norm_layer=None, activation_layer=None)
+    block = Conv2dNormActivation(2, 4, norm_layer=None, activation_layer=None)
     assert [type(layer) for layer in block] == [nn.Conv2d]
-    block = vision.Conv2dNormActivation(2, 4, padding=0)
+    block = Conv2dNormActivation(2, 4, padding=0)
     assert block(tg.zeros(1, 2, 5, 5)).shape == (1, 4, 3, 3)
     assert vision.SqueezeExcitation(4, 2)(tg.ones(1, 4, 2, 2)).shape == (1, 4, 2, 2)
     drop = vision.StochasticDepth(0.5, "row")
