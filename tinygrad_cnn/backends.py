@@ -7,11 +7,11 @@ The choice is a fixed rule on shapes, not a race at run time, so that runs repea
 puts a rule that was measured in force.
 
 >>> import tinygrad_cnn as tg
->>> print(tg.backends.explain((64, 64, 16, 16), (128, 64, 3, 3), padding=1))
-winograd F(4x4,3x3): 0.46 of a plain product's operations, below 0.85
+>>> print(tg.backends.explain((64, 256, 16, 16), (256, 256, 3, 3), padding=1))  # doctest: +ELLIPSIS
+winograd F(4x4,3x3): 0... of a plain product's estimated time, below 1.0
 >>> with tg.backends.flags(winograd=False):
-...     print(tg.backends.explain((64, 64, 16, 16), (128, 64, 3, 3), padding=1))
-columns: a product of (16384, 576) and (576, 128), 1 result in a row
+...     print(tg.backends.explain((64, 256, 16, 16), (256, 256, 3, 3), padding=1))
+columns: a product of (16384, 2304) and (2304, 256), 1 result in a row
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,11 @@ from tinygrad_cnn.errors import ArgumentError, ShapeError
 from tinygrad_cnn.kernels import choice, conv, winograd
 from tinygrad_cnn.kernels.choice import Rule, rule, use
 from tinygrad_cnn.kernels.columns import Geometry
-from tinygrad_cnn.kernels.parallel import one_blas_thread
+from tinygrad_cnn.kernels.parallel import one_blas_thread, run, shares
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 
 Array = np.ndarray
+Shape = tuple[int, int, int, int, int]  # batch, side, channels, filters, kernel
 
 __all__ = ["Rule", "explain", "flags", "load", "measure", "rule", "use"]
 
@@ -82,7 +84,7 @@ def explain(
     way = choice.convolution(geometry, n, c, f, np.dtype(dtype))
     if way.startswith("winograd"):
         _, fraction = choice.least_operations(geometry, n, c, f)
-        return f"{way}: {fraction:.2f} of a plain product's operations, below {rule().winograd_below}"
+        return f"{way}: {fraction:.2f} of a plain product's estimated time, below {rule().winograd_below}"
     if way == "depthwise":
         return f"depthwise: {kernel[0] * kernel[1]} multiplications a result, no product"
     if way == "few windows":
@@ -104,39 +106,33 @@ def load(file: str | Path) -> Rule:
 
 
 # ------------------------------------------------------------------------------------------------ measuring
-_PLAIN = [  # batch, side, channels, filters of 3x3 convolutions, on both sides of every threshold
-    *itertools.product((1, 16), (8, 16, 32), (16, 32, 64), (16, 32, 64)),
-    *itertools.product((1, 8), (7, 14, 28), (128, 256), (128, 256)),
+_SHAPES: list[Shape] = [  # on both sides of every threshold
+    *itertools.product((1, 16), (8, 16, 32), (8, 16, 32, 64), (8, 16, 32, 64), (3,)),
+    *itertools.product((1, 8), (7, 14, 28), (128, 256), (128, 256), (3,)),
+    *itertools.product((16,), (10, 28), (1, 3, 6, 16), (6, 16, 32, 64), (3, 5)),
 ]
-_NARROW = [  # batch, side, channels, filters, kernel
-    *itertools.product((32,), (12, 28), (1, 3, 6, 16), (6, 16, 32, 64), (3, 5)),
-]
+_NUMBERS: dict[str, tuple[Any, ...]] = {  # what is tried for the rule
+    "narrow": (8, 12, 16),
+    "byte_weight": (6, 8, 12, 18),
+    "transform_weight": (3, 4, 5, 6),
+    "call": (12, 40, 80, 160),
+    "filter_weight": (144, 200, 288),
+}
 
 
 def measure(report: Callable[[str], Any] = print) -> Rule:
-    """Find the rule of this machine, by timing kernels against each other on one thread; takes about a minute."""
+    """Find the rule of this machine and number of threads, by timing kernels against each other, for about a minute."""
     with one_blas_thread():
-        timed = [(_geometry(n, side, c, f, 3), n, c, f, _race(n, side, c, f)) for n, side, c, f in _PLAIN]
-        found = min(
-            (
-                Rule(filter_weight=filters, tall_weight=tall, winograd_below=round(float(below), 2))
-                for filters in (36, 72, 144, 288, 576)
-                for tall in (0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.1, 1.2)
-                for below in np.arange(0.3, 1.6, 0.05)
-            ),
-            key=lambda candidate: _time_with(candidate, timed),
-        )
-        ideal, plain = sum(min(times.values()) for *_, times in timed), sum(times["columns"] for *_, times in timed)
-        report(f"winograd: {plain / _time_with(found, timed):.2f} x as fast as without, at best {plain / ideal:.2f}")
-        joined = [(shape, _widths(*shape)) for shape in _NARROW]
-        numbers = min(
-            itertools.product((4, 8, 16, 32), (3.0, 6.0, 12.5, 25.0, 50.0)),
-            key=lambda pair: _time_joined(dataclasses.replace(found, narrow=pair[0], byte_weight=pair[1]), joined),
-        )
-        found = dataclasses.replace(found, narrow=numbers[0], byte_weight=numbers[1])
-        plain, ideal = sum(times[1] for _, times in joined), sum(min(times.values()) for _, times in joined)
-        report(f"widening: {plain / _time_joined(found, joined):.2f} x as fast as without, at best {plain / ideal:.2f}")
+        timed = [(shape, _race(*shape)) for shape in _SHAPES]
+    tried = itertools.product(*_NUMBERS.values())
+    candidates = [Rule(**dict(zip(_NUMBERS, numbers, strict=True))) for numbers in tried]
+    found = min(candidates, key=lambda candidate: _slowness(candidate, timed))
+    report(f"kernels chosen with it take {_slowness(found, timed):.3f} x the time of the best, on average;")
+    report(f"the rule in force {_slowness(rule(), timed):.3f} x, plain products {_slowness(_PLAIN, timed):.3f} x")
     return found
+
+
+_PLAIN = Rule(winograd=False, widen_below=0)
 
 
 def _geometry(n: int, side: int, c: int, f: int, kernel: int) -> Geometry:
@@ -160,11 +156,15 @@ def _best(task: Callable[[], Any]) -> float:
     return min(times)
 
 
-def _race(n: int, side: int, c: int, f: int) -> dict[str, float]:
-    """The times of the plain product and of Winograd's, by what ``choice.convolution`` calls them."""
-    x, w, out = _arrays(n, side, c, f, 3)
-    geometry = _geometry(n, side, c, f, 3)
-    times = {"columns": _best(lambda: conv.multiply(x, conv.filter_matrices(w, 1), None, geometry, out))}
+def _race(n: int, side: int, c: int, f: int, kernel: int) -> dict[str | int, float]:
+    """The times of Winograd's kernels, and of the plain product with 1, 2, ... neighbours in a row."""
+    x, w, out = _arrays(n, side, c, f, kernel)
+    geometry, times = _geometry(n, side, c, f, kernel), dict[str | int, float]()
+    for r in (r for r in range(1, side + 1) if side % r == 0):
+        filters, target = conv.filter_matrices(conv.widen(w, geometry, r), 1), conv.join(out, r)
+        times[r] = _best(partial(_over_images, conv.multiply, x, filters, geometry.joined(r), target))
+        if f * r > 512:  # slower and slower
+            break
     for name, transform in winograd.TRANSFORMS.items():
         if transform.fits(geometry):
             times[name] = _best(partial(_transform_and_correlate, transform, x, w, geometry, out))
@@ -172,42 +172,26 @@ def _race(n: int, side: int, c: int, f: int) -> dict[str, float]:
 
 
 def _transform_and_correlate(transform: winograd.Transform, x: Array, w: Array, geometry: Geometry, out: Array) -> None:
-    winograd.correlate(transform, x, winograd.transform_filters(transform, w), None, geometry, out)
+    filters = winograd.transform_filters(transform, w)
+    _over_images(partial(winograd.correlate, transform), x, filters, geometry, out)
 
 
-def _time_with(candidate: Rule, timed: list[Any]) -> float:
-    """The sum of all times if the candidate chose between the kernels."""
-    before = rule()
+def _over_images(kernel: conv.Kernel, x: Array, filters: Array, geometry: Geometry, out: Array) -> None:
+    """Run a kernel in all threads, each with some of the images."""
+    run(lambda some: kernel(x[some], filters, None, geometry, out[some]), shares(len(x), out.nbytes * 64))
+
+
+def _slowness(candidate: Rule, timed: Sequence[tuple[Shape, dict[str | int, float]]]) -> float:
+    """The geometric mean of how long the kernels that the candidate chooses take, beside the fastest ones."""
+    before, total = rule(), 0.0
     use(candidate)
-    total = sum(
-        times.get(choice.convolution(geometry, n, c, f, np.dtype(np.float32)), times["columns"])
-        for geometry, n, c, f, times in timed
-    )
+    for (n, side, c, f, kernel), times in timed:
+        geometry = _geometry(n, side, c, f, kernel)
+        way = choice.convolution(geometry, n, c, f, np.dtype(np.float32))
+        taken = times.get(way) or times.get(choice.widening(geometry, c, f), math.inf)
+        total += math.log(taken / min(times.values()))
     use(before)
-    return float(total)
-
-
-def _widths(n: int, side: int, c: int, f: int, kernel: int) -> dict[int, float]:
-    """The times of a narrow convolution with 1, 2, ... neighbours in a row."""
-    x, w, out = _arrays(n, side, c, f, kernel)
-    geometry = _geometry(n, side, c, f, kernel)
-    times = {}
-    for r in (r for r in range(1, side + 1) if side % r == 0):
-        filters = conv.filter_matrices(conv.widen(w, geometry, r), 1)
-        target = conv.join(out, r)
-        wide = geometry.joined(r)
-        times[r] = _best(lambda: conv.multiply(x, filters, None, wide, target))
-    return times
-
-
-def _time_joined(candidate: Rule, joined: list[Any]) -> float:
-    before = rule()
-    use(candidate)
-    total = sum(
-        times[choice.widening(_geometry(n, side, c, f, kernel), c, f)] for (n, side, c, f, kernel), times in joined
-    )
-    use(before)
-    return float(total)
+    return math.exp(total / len(timed))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -217,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     found = measure() if options.measure else rule()
     for field in dataclasses.fields(found):
-        print(f"{field.name:15s} {getattr(found, field.name)!r}")
+        print(f"{field.name:16s} {getattr(found, field.name)!r}")
     if options.measure:
         Path(options.measure).write_text(json.dumps(dataclasses.asdict(found), indent=2) + "\n", encoding="utf-8")
 

@@ -12,28 +12,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from tinygrad_cnn.kernels.columns import Geometry
+from tinygrad_cnn.kernels.parallel import one_blas_thread
 from tinygrad_cnn.kernels.windows import Pair
-from tinygrad_cnn.kernels.winograd import TRANSFORMS, Transform
+from tinygrad_cnn.kernels.winograd import PLACES, TRANSFORMS, Transform, tiling
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The numbers behind the choice of a kernel. Work is estimated in operations of a wide matrix product."""
+    """The numbers behind the choice of a kernel. Times are estimated in operations of a large matrix product."""
 
     winograd: bool = True  # whether Winograd's kernels may be chosen at all
-    winograd_below: float = 0.85  # up to which fraction of the plain product's operations it is
-    filter_weight: float = 288  # to transform a value of the filters costs as much as so many operations
-    tall_weight: float = 0.95  # an operation of F(4,3) or F(2,5), which copy less than F(4x4,3x3), as much as so many
+    winograd_below: float = 1.0  # up to which fraction of the plain product's estimate they are
+    transform_weight: float = 5  # an operation of a transform, a product with 6 rows, takes as long as so many
+    call: float = 12  # and to begin such a product as long as so many columns
+    filter_weight: float = 200  # to transform a value of the filters takes as long as so many multiplications
     widen_below: int = 48  # filters from which a product is wide enough by itself
-    narrow: float = 16  # a product with n columns, or rows of n values, takes as long as one with n + narrow
-    byte_weight: float = 12.5  # a byte that is copied costs as much as so many operations
+    narrow: float = 12  # a product with n columns, or rows of n values, takes as long as one with n + narrow
+    byte_weight: float = 8  # a byte that is copied takes as long as so many operations
 
 
-_rule = Rule()
+_LOCKED = Rule(call=160)  # where BLAS lets no two products begin at a time, so that few are better than small ones
+_rule: Rule | None = None
 
 
 def rule() -> Rule:
     """The rule in force."""
+    global _rule
+    if _rule is None:
+        _rule = _LOCKED if one_blas_thread().locks else Rule()
     return _rule
 
 
@@ -52,9 +58,9 @@ def convolution(geometry: Geometry, n: int, c: int, f: int, dtype: np.dtype) -> 
     """
     if geometry.groups > 1 and c == 1:
         return "depthwise"
-    if dtype == np.float32 and _rule.winograd:
+    if dtype == np.float32 and rule().winograd:
         name, operations = least_operations(geometry, n, c, f)
-        if operations < _rule.winograd_below:
+        if operations < rule().winograd_below:
             return name
     few = geometry.groups == 1 and geometry.kernel != (1, 1) and n * math.prod(geometry.out) < f
     return "few windows" if few else "columns"
@@ -62,10 +68,10 @@ def convolution(geometry: Geometry, n: int, c: int, f: int, dtype: np.dtype) -> 
 
 @functools.lru_cache(maxsize=1024)
 def least_operations(geometry: Geometry, n: int, c: int, f: int) -> tuple[str, float]:
-    """Winograd's transform with the fewest operations, and those as a fraction of the plain product's."""
-    plain = max(math.prod(geometry.kernel) * c * f * n * math.prod(geometry.out), 1)
+    """Winograd's transform with the lowest estimate, and that as a fraction of the plain product's."""
+    plain = n * math.prod(geometry.out) * _gathering(geometry, c, f, widening(geometry, c, f))
     costs = {
-        name: _operations(transform, geometry, n, c, f) / plain
+        name: _operations(transform, geometry, n, c, f) / max(plain, 1)
         for name, transform in TRANSFORMS.items()
         if transform.fits(geometry)
     }
@@ -74,13 +80,18 @@ def least_operations(geometry: Geometry, n: int, c: int, f: int) -> tuple[str, f
 
 
 def _operations(transform: Transform, geometry: Geometry, n: int, c: int, f: int) -> float:
-    tiles = transform.tiles(geometry)
-    count = n * math.prod(tiles.out)
+    """What Winograd's convolution costs: its products, those of the transforms, and the filters."""
+    down, across = tiling(transform, geometry, geometry.canvas[1]).out
     places, _, run = transform.sums_shape((f, c, *geometry.kernel))
-    windows, results = count * transform.windows.size * c, count * transform.results.size * f
-    products = count * places * (run + _rule.narrow) * f
-    weight = 1 if transform.is_square else _rule.tall_weight
-    return weight * (windows + products + results) + _rule.filter_weight * math.prod(geometry.kernel) * c * f
+    numbers, of_windows, of_results = rule(), PLACES * PLACES, PLACES * transform.tile[0]
+    narrow, call = numbers.narrow, numbers.call
+    products = n * down * across * places * (run + narrow) * (f + narrow)
+    rows = n * down
+    small = rows * (geometry.canvas[1] * c + call) * of_windows + rows * (geometry.out[1] * f + call) * of_results
+    if transform.is_square:
+        small += rows * across * PLACES * ((c + call) * of_windows + (f + call) * of_results)
+    filters = math.prod(geometry.kernel) * c * f
+    return 2 * (products + numbers.transform_weight * small + numbers.filter_weight * filters)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -90,7 +101,7 @@ def widening(geometry: Geometry, c: int, f: int) -> int:
     A product with few columns is slow, and neighbouring windows copy the same pixels. With r windows in one row both
     get better, but the filters, repeated at r places, are mostly zeros.
     """
-    if not _may_widen(geometry) or f >= _rule.widen_below:
+    if not _may_widen(geometry) or f >= rule().widen_below:
         return 1
     ow = geometry.out[1]
     costs = {r: _gathering(geometry, c, f, r) * (1 + r / 100) for r in range(1, ow + 1) if ow % r == 0}
@@ -112,7 +123,7 @@ def scattering(geometry: Geometry, offset: Pair, size: Pair, c: int, f: int) -> 
         whole = ow if row < one else 1
     if geometry.stride != (1, 1) or not (f == 1 or 1 < c >= f / 4):
         return whole
-    if whole == 1 or c >= _rule.widen_below:
+    if whole == 1 or c >= rule().widen_below:
         return 0
     turned = Geometry(geometry.kernel, (1, 1), offset, geometry.dilation, size, geometry.groups)
     return 0 if math.prod(size) * _gathering(turned, f, c, widening(turned, f, c)) < oh * row else whole
@@ -137,10 +148,10 @@ def _width(geometry: Geometry, r: int) -> int:
 def _gathering(geometry: Geometry, c: int, f: int, r: int) -> float:
     """What a result costs if r neighbours are computed in one row of columns."""
     run = geometry.kernel[0] * _width(geometry, r) * c
-    return 2 * run * (f + _rule.narrow / r) + 4 * run / r * _rule.byte_weight
+    return 2 * run * (f + rule().narrow / r) + 4 * run / r * rule().byte_weight
 
 
 def _scattering(geometry: Geometry, c: int, f: int, r: int) -> float:
     """What an upstream pixel costs if the columns of r neighbours are added in one run; adding moves thrice as much."""
     run = geometry.kernel[0] * _width(geometry, r) * c
-    return 2 * run * (f + _rule.narrow / r) + 12 * run / r * _rule.byte_weight
+    return 2 * run * (f + rule().narrow / r) + 12 * run / r * rule().byte_weight

@@ -274,6 +274,9 @@ def _wait_for(workers: Iterable[_Worker]) -> None:
 
 
 # ------------------------------------------------------------------------------------------ BLAS's threads
+_WITH_SMALL_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")  # those for AVX-512
+
+
 class _Blas:
     """The BLAS libraries that NumPy has loaded, and how many of our products are running in them."""
 
@@ -284,6 +287,11 @@ class _Blas:
         self.users = 0
         libraries = ThreadpoolController().select(user_api="blas").lib_controllers  # may be none that it knows
         self.libraries = [_access(library) for library in libraries]
+        # OpenBLAS takes a lock in each product, but for small ones if it has kernels for those.
+        self.locks = any(
+            library.internal_api == "openblas" and library.architecture not in _WITH_SMALL_KERNELS
+            for library in libraries
+        )
         self.before: list[int] = []
 
     def __enter__(self) -> None:

@@ -1,17 +1,18 @@
 """Winograd's convolutions: fewer multiplications for kernels of 3 or 5 rows. Arrays in, arrays out.
 
-In F(4x4, 3x3) a tile of 4x4 results comes from a window of 6x6 pixels. Each channel's window d and filter g are
-transformed to 36 values, the channels are summed there, and the sums are transformed to 16 results:
+In one dimension, F(4, 3): 4 results of 3 taps need 6 pixels d, which become 6 values, as the taps g do; the values'
+products become the results:
 
-    Y = A' [ (B' d B) * (G g G') ] A
+    y = A' [ (B' d) * (G g) ]
 
-A transform of both sides is one product with a Kronecker product, B' d B = kron(B', B') vec(d). So everything here is
-a matrix product: windows (36, T*C), times (36, 36); for each of the 36 places (T, C) times (C, F); times (16, 36).
+For images, F(4,3) does that down the columns, with whole rows of pixels in place of numbers, and leaves the filters'
+width to the products: for each of the 6 places (T, KW*C) times (KW*C, F), half of a plain product's multiplications.
+F(4x4,3x3) does it across the rows as well: 36 places, (T, C) times (C, F), a fourth of the multiplications, but more
+to transform. F(2,5) has the same places for kernels of 5 rows.
 
-With few channels the transforms cost more than they save. F(4, 3) transforms along the columns of an image alone, six
-pixels one below the other, and leaves the filters' width to the products: for each of 6 places (T, KW*C) times
-(KW*C, F), whose rows overlap in memory and aren't copied (``_runs``). Half of the multiplications of a plain product
-remain. F(2, 5) has the same places for kernels of 5 rows.
+Nothing is copied. Windows of rows are read where they lie, and so are those of columns, by a product of a small matrix
+with each (``_to_places``); the results are written where they belong (``_from_places``); neighbouring columns of KW*C
+values are a matrix's rows, though they overlap in memory (``_runs``).
 
 Sources: Lavin and Gray 2015, "Fast Algorithms for Convolutional Neural Networks", section 4; on the points, Barabasz et
 al. 2018, "Error analysis and improving the accuracy of Winograd convolution for deep neural networks". In float32 the
@@ -26,22 +27,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from tinygrad_cnn.kernels.columns import Geometry, blocks, copy_runs, cover
+from tinygrad_cnn.kernels.columns import Geometry, blocks
+from tinygrad_cnn.kernels.parallel import run, shares
 from tinygrad_cnn.kernels.windows import Pair
 from tinygrad_cnn.kernels.workspace import workspace
 
-BLOCK_BYTES = 1 << 21  # of transformed windows: long products, and little enough for the cache that cores share
+BLOCK_BYTES = 1 << 22  # of transformed windows: long products, and little enough for the cache that cores share
 
 _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)  # exact in binary; those of the paper, 0, 1, -1, 2, -2, err by twice as much
+PLACES = len(_POINTS) + 1  # with infinity
 
 
 class Transform(NamedTuple):
     """How many results a window gives, and the matrices that transform windows, filters and results."""
 
     tile: Pair
-    windows: np.ndarray  # (places, pixels of a window)
-    filters: np.ndarray  # (places, filter values)
-    results: np.ndarray  # (results of a tile, places)
+    windows: np.ndarray  # (6 places, 6 pixels), B', in each dimension
+    filters: np.ndarray  # (places, taps), G, of both dimensions if both are transformed
+    results: np.ndarray  # (results, 6 places), A', in each dimension
 
     @property
     def is_square(self) -> bool:
@@ -50,32 +53,41 @@ class Transform(NamedTuple):
 
     def fits(self, geometry: Geometry) -> bool:
         """Whether it computes convolutions of this kernel."""
-        taps = len(_POINTS) + 2 - self.tile[0]
+        taps = PLACES + 1 - self.tile[0]
         settings = (geometry.kernel, geometry.stride, geometry.dilation)
         across = (taps, 1, 1) if self.is_square else (geometry.kernel[1], 1, 1)
         return geometry.groups == 1 and tuple(zip(*settings, strict=True)) == ((taps, 1, 1), across)
 
-    def tiles(self, geometry: Geometry, width: int = 0) -> Geometry:
-        """The windows whose tiles cover the results: 6x6 pixels, or the 6 of one column.
-
-        Columns of images of this width come one row after the other, so rows share the padding between them.
-        """
-        (oh, ow), (th, tw) = geometry.out, self.tile
-        if self.is_square:
-            return Geometry((6, 6), self.tile, geometry.offset, (1, 1), (-(-oh // th), -(-ow // tw)), 1)
-        left, columns = geometry.offset[1], geometry.canvas[1]
-        columns -= max(min(left, columns - left - width, geometry.kernel[1] - 1), 0)
-        return Geometry((6, 1), self.tile, geometry.offset, (1, 1), (-(-oh // th), columns), 1)
-
     def sums_shape(self, w: tuple[int, ...]) -> tuple[int, int, int]:
         """The shape of what ``add_outer_products`` adds to, for filters of shape w (F,C,KH,KW)."""
         f, *run = w
-        return len(self.windows), f, math.prod(run) // self.filters.shape[1]
+        return len(self.filters), f, math.prod(run) // self.filters.shape[1]
+
+
+class Tiling(NamedTuple):
+    """How a transform's windows lie on images."""
+
+    out: Pair  # how many there are, down and across; or, of single columns, how many of those
+    start: Pair  # the row and column of the first, negative in the padding
+    seen: slice  # the columns of the images that the results depend on
+
+
+def tiling(transform: Transform, geometry: Geometry, width: int) -> Tiling:
+    """The windows that cover the results of a geometry on images of this width.
+
+    Columns of images come one row after the other, so that rows share the padding between them.
+    """
+    (oh, ow), (th, tw), (top, left), reach = geometry.out, transform.tile, geometry.offset, geometry.canvas[1]
+    seen = slice(max(-left, 0), max(min(width, reach - left), -left, 0))
+    across = -(-ow // tw)
+    if not transform.is_square:
+        across = reach - max(min(left, reach - left - width, geometry.kernel[1] - 1), 0)
+    return Tiling((-(-oh // th), across), (-top, -max(left, 0)), seen)
 
 
 def _matrices(tile: int) -> list[np.ndarray]:
     """B', G and A' in one dimension (Toom and Cook): polynomials multiplied by values at points and infinity."""
-    taps = len(_POINTS) + 2 - tile
+    taps = PLACES + 1 - tile
     others = [[q for q in _POINTS if q != p] for p in _POINTS]
     windows = [[*np.poly(roots)[::-1], 0] for roots in others] + [np.poly(_POINTS)[::-1]]
     filters = [np.power(p, range(taps)) / np.prod(np.subtract(p, q)) for p, q in zip(_POINTS, others, strict=True)]
@@ -83,31 +95,96 @@ def _matrices(tile: int) -> list[np.ndarray]:
     return [np.array(windows), np.array([*filters, np.arange(taps) == taps - 1]), np.array(results)]
 
 
-def _square(tile: int) -> Transform:
-    return Transform((tile, tile), *(np.kron(m, m).astype(np.float32) for m in _matrices(tile)))
-
-
-def _tall(tile: int) -> Transform:
-    return Transform((tile, 1), *(m.astype(np.float32) for m in _matrices(tile)))
+def _transform(*tile: int) -> Transform:
+    windows, filters, results = _matrices(tile[0])
+    filters = np.kron(filters, filters) if tile[1] > 1 else filters
+    return Transform((tile[0], tile[1]), *(m.astype(np.float32) for m in (windows, filters, results)))
 
 
 TRANSFORMS = {
-    "winograd F(4x4,3x3)": _square(4),  # matrices (36, 36), (36, 9), (16, 36)
-    "winograd F(4,3)": _tall(4),  # (6, 6), (6, 3), (4, 6)
-    "winograd F(2,5)": _tall(2),  # (6, 6), (6, 5), (2, 6)
+    "winograd F(4x4,3x3)": _transform(4, 4),
+    "winograd F(4,3)": _transform(4, 1),
+    "winograd F(2,5)": _transform(2, 1),
 }
 
 
-def _transformed(matrix: np.ndarray, windows: np.ndarray, name: str, spare: int) -> np.ndarray:
-    """Windows (N,TY,TX,C,high,wide) times a transform (t, high*wide): (t, N*TY*TX + spare zeros, C), scratch memory."""
-    *lying, c, high, wide = windows.shape
-    values = workspace("columns", (high, wide, *lying, c), windows.dtype)
-    copy_runs(values, windows.transpose(4, 5, 0, 1, 2, 3))
-    count = math.prod(lying)
-    out = workspace(name, (len(matrix), count + spare, c), windows.dtype)
-    out[:, count:] = 0
-    np.matmul(matrix, values.reshape(high * wide, -1), out=out[:, :count].reshape(len(matrix), -1))
-    return out
+# --------------------------------------------------------------------------------- one dimension of many images
+def _to_places(matrix: np.ndarray, rows: np.ndarray, start: int, step: int, out: np.ndarray) -> None:
+    """Write to ``out`` (*, T, t, L) a matrix (t, k) times each window of k of the rows (*, H, L).
+
+    The first window begins at row ``start``, each other a step later. Rows that the images don't have are zeros.
+    """
+    (height, length), (row, value), k, count = rows.shape[-2:], rows.strides[-2:], matrix.shape[1], out.shape[-3]
+    first = min(max(-(start // step), 0), count)
+    last = max(min((height - k - start) // step + 1, count), first)
+    if last > first:
+        shape, strides = (*rows.shape[:-2], last - first, k, length), (*rows.strides[:-2], step * row, row, value)
+        inside = as_strided(rows[..., start + first * step :, :], shape, strides)
+        np.matmul(matrix, inside, out=out[..., first:last, :, :])
+    for window in (*range(first), *range(last, count)):  # those that stick out
+        at = start + window * step
+        top, bottom = max(-at, 0), min(height - at, k)
+        if top < bottom:
+            part = rows[..., at + top : at + bottom, :]
+            np.matmul(matrix[:, top:bottom], part, out=out[..., window, :, :])
+        else:
+            out[..., window, :, :] = 0
+
+
+def _from_places(matrix: np.ndarray, places: np.ndarray, out: np.ndarray) -> None:
+    """Write to ``out`` (*, H, L) a matrix (r, t) times each of the places (*, T, t, L): r rows of H, the last fewer."""
+    tile, height, length = len(matrix), out.shape[-2], out.shape[-1]
+    whole = height // tile
+    if whole:
+        rows = out[..., : whole * tile, :].reshape(*out.shape[:-2], whole, tile, length)
+        np.matmul(matrix, places[..., :whole, :, :], out=rows)
+    if height > whole * tile:
+        np.matmul(matrix[: height - whole * tile], places[..., whole, :, :], out=out[..., whole * tile :, :])
+
+
+# ------------------------------------------------------------------------------------------- whole images
+def _transformed(
+    transform: Transform, matrix: np.ndarray, pixels: np.ndarray, start: Pair, out: Pair, name: str, spare: int
+) -> np.ndarray:
+    """Pixels (N,H,W,C) at the places: (places, N*T*X + spare zeros, C), for T x X windows, in scratch memory.
+
+    The first window begins at pixel ``start``. If the width isn't transformed, X are columns, beginning there.
+    """
+    (n, h, w, c), (down, across) = pixels.shape, out
+    count = n * down * across
+    values = workspace(name, (len(transform.filters), count + spare, c), pixels.dtype)
+    values[:, count:] = 0
+    if transform.is_square:
+        columns = workspace("transformed columns", (PLACES, n, down, w, c), pixels.dtype)
+    else:
+        grid, left = values[:, :count].reshape(PLACES, n, down, across, c), -start[1]
+        grid[..., :left, :] = grid[..., left + w :, :] = 0
+        columns = grid[..., left : left + w, :]
+    rows = pixels.reshape(n, h, w * c)
+    if rows.strides[2] != rows.itemsize:
+        rows = np.ascontiguousarray(rows)
+    _to_places(matrix, rows, start[0], transform.tile[0], _by_row(columns))
+    if transform.is_square:
+        grid = values[:, :count].reshape(PLACES, PLACES, n, down, across, c)
+        _to_places(matrix, columns, start[1], transform.tile[1], grid.transpose(0, 2, 3, 4, 1, 5))
+    return values
+
+
+def _by_row(columns: np.ndarray) -> np.ndarray:
+    """A view of (places, N, T, W, C) as (N, T, places, W*C)."""
+    places, n, down, w, c = columns.shape
+    return columns.reshape(places, n, down, w * c).transpose(1, 2, 0, 3)
+
+
+def _results(transform: Transform, sums: np.ndarray, tiles: Pair, out: np.ndarray) -> None:
+    """Write to ``out`` (N,OH,OW,F) the results of what the places add up to, (places, N*T*X, F)."""
+    (n, oh, ow, f), grid = out.shape, (PLACES, len(out), *tiles, out.shape[3])
+    if transform.is_square:
+        columns = workspace("transformed columns", (PLACES, n, tiles[0], ow, f), out.dtype)
+        _from_places(transform.results, sums.reshape(PLACES, *grid).transpose(0, 2, 3, 4, 1, 5), columns)
+    else:
+        columns = sums.reshape(grid)[..., :ow, :]
+    _from_places(transform.results, _by_row(columns), out.reshape(n, oh, ow * f))
 
 
 def _runs(values: np.ndarray, kw: int) -> np.ndarray:
@@ -132,20 +209,31 @@ def transform_filters(transform: Transform, w: np.ndarray, turned: bool = False)
     KW is 1 where the width is transformed too.
     """
     (f, c), matrix = w.shape[:2], transform.filters
-    taps = matrix.shape[1]
-    runs = w.reshape(f, c, taps, -1).transpose(0, 3, 1, 2)  # (F, KW, C, taps)
-    kw = runs.shape[1]
-    places = ((matrix[:, ::-1] if turned else matrix) @ runs.reshape(-1, taps).T).reshape(-1, f, kw, c)
+    count, taps = matrix.shape
+    lines = np.ascontiguousarray(w.reshape(f, c, taps, -1).swapaxes(2, 3))  # (F, C, KW, taps)
     if turned:
-        return places[:, :, ::-1].transpose(0, 2, 1, 3).reshape(-1, kw * f, c)
-    return places.reshape(-1, f, kw * c).transpose(0, 2, 1)
+        matrix, lines = np.ascontiguousarray(matrix[:, ::-1]), lines[:, :, ::-1].swapaxes(0, 1)
+    columns, rows, kw, _ = lines.shape
+    places = np.empty((count, kw, rows, columns), w.dtype)
+
+    def task(some: slice) -> None:
+        np.matmul(matrix, lines[:, some].transpose(2, 1, 3, 0), out=places[:, :, some].transpose(1, 2, 0, 3))
+
+    run(task, shares(rows, places.nbytes))
+    return places.reshape(count, kw * rows, columns)
 
 
 def filter_gradients(transform: Transform, total: np.ndarray, w: tuple[int, ...]) -> np.ndarray:
     """The sums of ``add_outer_products`` as gradients of filters of shape w (F,C,KH,KW)."""
-    (f, c, *_), taps = w, transform.filters.shape[1]
-    runs = total.reshape(len(total), -1).T @ transform.filters
-    return np.ascontiguousarray(runs.reshape(f, -1, c, taps).transpose(0, 2, 3, 1)).reshape(w)
+    (f, c, *_), (places, taps), out = w, transform.filters.shape, np.empty(w, total.dtype)
+
+    def task(some: slice) -> None:
+        runs = total[:, some].reshape(places, -1).T @ transform.filters
+        result = out[some].reshape(-1, c, taps, w[3] if taps == w[2] else 1)
+        result[...] = runs.reshape(len(result), -1, c, taps).transpose(0, 2, 3, 1)
+
+    run(task, shares(f, total.nbytes))
+    return out
 
 
 def correlate(
@@ -157,64 +245,42 @@ def correlate(
     out: np.ndarray,
 ) -> None:
     """Write the correlation of the images x (N,C,H,W) with transformed filters to ``out`` (N,OH,OW,F)."""
-    (places, k, f), (th, tw), tiles, c = (
-        filters.shape,
-        transform.tile,
-        transform.tiles(geometry, x.shape[3]),
-        x.shape[1],
-    )
-    kw, across, needed = k // c, tiles.out[1], -(-geometry.out[1] // tw)
-    pixels = x.transpose(0, 2, 3, 1)
-    for images, bands in blocks(len(x), tiles.out[0], across * places * max(c, f) * x.itemsize, BLOCK_BYTES):
-        windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
+    (places, k, f), c, th = filters.shape, x.shape[1], transform.tile[0]
+    (down, across), (top, left), seen = tiling(transform, geometry, x.shape[3])
+    kw, pixels = k // c, x.transpose(0, 2, 3, 1)[:, :, seen]
+    for images, bands in blocks(len(x), down, across * places * max(c, f) * x.itemsize, BLOCK_BYTES):
         for rows in bands:
-            part = windows[:, rows]
-            count = math.prod(part.shape[:3])
+            tiles, start = (rows.stop - rows.start, across), (top + rows.start * th, left)
+            count = (images.stop - images.start) * math.prod(tiles)
             columns = -(-count // kw) * kw
-            values = _transformed(transform.windows, part, "values", columns + kw - count)
+            spare = columns + kw - count
+            values = _transformed(transform, transform.windows, pixels[images], start, tiles, "values", spare)
             sums = workspace("product", (places, columns, f), x.dtype)
             np.matmul(_runs(values, kw), filters[:, None], out=_every(sums, kw))
-            results = workspace("columns", (th * tw, count * f), x.dtype)
-            np.matmul(transform.results, sums[:, :count].reshape(places, -1), out=results)
+            block = out[images, rows.start * th : rows.stop * th]
+            _results(transform, sums[:, :count], tiles, block)
             if bias is not None:
-                results.reshape(-1, f)[...] += bias
-            grid = results.reshape(th, tw, *part.shape[:3], f)[:, :, :, :, :needed].transpose(2, 3, 0, 4, 1, 5)
-            _lay(grid, out[images, rows.start * th : rows.stop * th])
-
-
-def _lay(grid: np.ndarray, out: np.ndarray) -> None:
-    """Copy tiles (N,TY,th,TX,tw,F) to images (N,OH,OW,F), which may end within the last tiles."""
-    (_, ty, th, tx, tw, f), (n, oh, ow, _) = grid.shape, out.shape
-    high, wide = oh // th, ow // tw  # whole tiles
-    for rows, height, top in ((slice(0, high), th, 0), (slice(high, ty), oh - high * th, high * th)):
-        for columns, width, left in ((slice(0, wide), tw, 0), (slice(wide, tx), ow - wide * tw, wide * tw)):
-            part = grid[:, rows, :height, columns, :width]
-            if part.size:
-                target = out[:, top : top + part.shape[1] * height, left : left + part.shape[3] * width]
-                target.reshape(n, part.shape[1], height, part.shape[3], width, f)[...] = part
+                block += bias
 
 
 def add_outer_products(
     transform: Transform, g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray
 ) -> None:
     """Add the products of transformed windows and transformed upstream to ``total`` (places, F, KW*C)."""
-    tile, tiles, c = transform.tile, transform.tiles(geometry, x.shape[3]), x.shape[1]
-    pixels = x.transpose(0, 2, 3, 1)
-    places, f, k = total.shape
-    kw, across = k // c, tiles.out[1]
+    (places, f, k), c, th = total.shape, x.shape[1], transform.tile[0]
+    (down, across), (top, left), seen = tiling(transform, geometry, x.shape[3])
+    kw, pixels = k // c, x.transpose(0, 2, 3, 1)[:, :, seen]
     step = max(1, BLOCK_BYTES // (kw * total[0].nbytes))  # places multiplied at a time: no thread holds them all twice
     product = workspace("product", (min(step, places), kw, f, k), x.dtype)
-    for images, bands in blocks(len(x), tiles.out[0], across * places * max(f, c) * x.itemsize, BLOCK_BYTES):
-        windows = tiles.windows(cover(pixels[images], (1, 2), tiles), (1, 2))
+    for images, bands in blocks(len(x), down, across * places * max(f, c) * x.itemsize, BLOCK_BYTES):
         for rows in bands:
-            upstream = Geometry(tile, tile, (0, 0), (1, 1), (rows.stop - rows.start, across), 1)
-            results = g[images, rows.start * tile[0] : rows.stop * tile[0]]
-            patches = upstream.windows(cover(results, (1, 2), upstream, "canvas of results"), (1, 2))
-            part = windows[:, rows]
-            count = math.prod(part.shape[:3])
+            tiles, start = (rows.stop - rows.start, across), rows.start * th
+            count = (images.stop - images.start) * math.prod(tiles)
             columns = -(-count // kw) * kw
-            sums = _transformed(transform.results.T, patches, "sums", columns - count)
-            values = _transformed(transform.windows, part, "values", columns + kw - count)
+            spare = columns - count
+            sums = _transformed(transform, transform.results.T, g[images], (start, 0), tiles, "sums", spare)
+            spare, begin = spare + kw, (top + start, left)
+            values = _transformed(transform, transform.windows, pixels[images], begin, tiles, "values", spare)
             for first in range(0, places, step):
                 some = slice(first, min(first + step, places))
                 upstreams, runs = _every(sums[some], kw).swapaxes(2, 3), _runs(values[some], kw)

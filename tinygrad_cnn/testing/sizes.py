@@ -57,7 +57,7 @@ def as_if_large(threads: int = 2) -> Iterator[None]:
     rule, count = choice.rule(), parallel.get_num_threads()
     for module, name, low in _LOW:
         setattr(module, name, low)
-    choice.use(replace(rule, winograd_below=math.inf, tall_weight=1e9))  # square ones where they fit
+    choice.use(replace(rule, winograd_below=math.inf, transform_weight=0))  # square ones where they fit
     parallel.set_num_threads(threads)
     try:
         yield
