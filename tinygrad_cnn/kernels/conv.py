@@ -20,6 +20,7 @@ from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_bloc
 from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
 from tinygrad_cnn.kernels.product import matmul
+from tinygrad_cnn.kernels.rows import add_bias
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 from tinygrad_cnn.kernels.workspace import workspace
 
@@ -255,7 +256,7 @@ def multiply(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geomet
         block = out[images, rows]
         np.matmul(columns, filters, out=by_group(block, geometry.groups))
         if bias is not None:
-            block += bias
+            add_bias(block, bias)
 
 
 def multiply_filters(
@@ -314,4 +315,4 @@ def add_at_windows(
             canvas = canvas.transpose(0, 3, 4, 1, 2)
         uncover(canvas.reshape(n, *geometry.canvas, channels), geometry.offset, out[images])
         if bias is not None:
-            out[images] += bias
+            add_bias(out[images], bias)

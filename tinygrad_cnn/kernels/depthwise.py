@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_cnn.kernels.columns import Geometry, blocks, cover
+from tinygrad_cnn.kernels.rows import add_bias
 
 BLOCK_BYTES = 1 << 20  # of results: long enough calls, and little enough to stay in the cache
 
@@ -34,7 +35,7 @@ def correlate(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geome
             runs = block.reshape(*block.shape[:2], ow // repeat, repeat * f)
             np.einsum("nyxrij,ijxr->nyxr", windows[:, rows], row_of_taps, out=runs)
             if bias is not None:
-                block += bias
+                add_bias(block, bias)
 
 
 def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:

@@ -76,6 +76,13 @@ def repeat(values: np.ndarray, joined: int) -> np.ndarray:
     return out.reshape(-1)
 
 
+def add_bias(pixels: np.ndarray, bias: np.ndarray) -> None:
+    """Add a value for each channel to channels-last images (N,H,W,C), a row of an image at a time."""
+    n, h, w, c = pixels.shape
+    rows = pixels.reshape(n, h, w * c)
+    rows += repeat(bias, w)
+
+
 def joined_pixels(images: np.ndarray) -> list[tuple[np.ndarray, int]]:
     """(N,P,C) as rows of j pixels each, (N, P/j, j*C), with j; what is left over is a row of its own."""
     n, pixels, channels = images.shape

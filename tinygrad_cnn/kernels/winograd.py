@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_cnn.kernels.columns import Geometry, blocks
 from tinygrad_cnn.kernels.parallel import run, shares
+from tinygrad_cnn.kernels.rows import add_bias
 from tinygrad_cnn.kernels.windows import Pair
 from tinygrad_cnn.kernels.workspace import workspace
 
@@ -260,7 +261,7 @@ def correlate(
             block = out[images, rows.start * th : rows.stop * th]
             _results(transform, sums[:, :count], tiles, block)
             if bias is not None:
-                block += bias
+                add_bias(block, bias)
 
 
 def add_outer_products(
