@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given, strategies as st
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import backends
-from tinygrad_cnn.kernels import choice, conv, winograd
+from tinygrad_cnn.kernels import choice, conv, parallel, winograd
 from tinygrad_cnn.kernels.columns import Geometry
 from tinygrad_cnn.kernels.windows import col2im, im2col, reach
 
@@ -83,6 +85,7 @@ WINOGRAD = {  # which convolutions each computes
     "winograd F(4x4,3x3)": convolutions(st.just((3, 3))),
     "winograd F(4,3)": convolutions(st.tuples(st.just(3), st.integers(1, 4))),
     "winograd F(2,5)": convolutions(st.tuples(st.just(5), st.integers(1, 5))),
+    "winograd F(2x2,5x5)": convolutions(st.just((5, 5))),
 }
 
 
@@ -136,7 +139,8 @@ def test_winograd_of_many_channels_and_blocks():
         ({"input": (32, 16, 16, 16), "weight": (16, 16, 3, 3), "padding": 1}, "winograd F(4,3)"),
         ({"groups": 64, "weight": (64, 1, 3, 3)}, "depthwise"),
         ({"groups": 2, "weight": (128, 32, 3, 3)}, "columns"),
-        ({"input": (64, 64, 32, 32), "weight": (64, 64, 5, 5)}, "winograd F(2,5)"),
+        ({"input": (64, 32, 32, 32), "weight": (32, 32, 5, 5)}, "winograd F(2,5)"),
+        ({"input": (64, 64, 32, 32), "weight": (64, 64, 5, 5)}, "winograd F(2x2,5x5)"),
         ({"weight": (64, 64, 7, 7)}, "columns"),
         ({"input": (1, 512, 7, 7), "weight": (512, 512, 3, 3), "padding": 1}, "few windows"),
         ({"input": (2, 512, 7, 7), "weight": (64, 512, 3, 3), "padding": 1}, "columns"),
@@ -146,6 +150,25 @@ def test_winograd_of_many_channels_and_blocks():
 def test_explains_which_kernel_runs(settings, way):
     shapes = dict(input=(32, 64, 16, 16), weight=(64, 64, 3, 3))
     assert backends.explain(**{**shapes, **settings}).startswith(way)
+
+
+def test_where_products_begin_one_at_a_time_small_ones_are_avoided():
+    shapes = (64, 64, 16, 16), (64, 64, 3, 3)
+    assert backends.explain(*shapes, padding=1).startswith("winograd F(4x4,3x3)")
+    backends.use(choice.LOCKED)
+    assert backends.explain(*shapes, padding=1).startswith("winograd F(4,3)")
+
+
+@pytest.mark.parametrize(("api", "architecture", "locks"), [
+    ("openblas", "Haswell", True), ("openblas", "SkylakeX", False), ("mkl", "", False),
+])  # fmt: skip
+def test_the_rule_depends_on_the_blas_library(api, architecture, locks, monkeypatch):
+    library = SimpleNamespace(internal_api=api, architecture=architecture, threading_layer="", get_num_threads=int)
+    chosen = SimpleNamespace(lib_controllers=[library])
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", lambda: SimpleNamespace(select=lambda **_: chosen))
+    monkeypatch.setattr(parallel, "_blas", None)
+    monkeypatch.setattr(choice, "_rule", None)
+    assert backends.rule() == (choice.LOCKED if locks else backends.Rule())
 
 
 def test_few_filters_are_computed_several_in_a_row():

@@ -25,13 +25,13 @@ class Rule:
     winograd_below: float = 1.0  # up to which fraction of the plain product's estimate they are
     transform_weight: float = 5  # an operation of a transform, a product with 6 rows, takes as long as so many
     call: float = 12  # and to begin such a product as long as so many columns
-    filter_weight: float = 200  # to transform a value of the filters takes as long as so many multiplications
+    filter_weight: float = 288  # to transform a value of the filters takes as long as so many multiplications
     widen_below: int = 48  # filters from which a product is wide enough by itself
     narrow: float = 12  # a product with n columns, or rows of n values, takes as long as one with n + narrow
     byte_weight: float = 8  # a byte that is copied takes as long as so many operations
 
 
-_LOCKED = Rule(call=160)  # where BLAS lets no two products begin at a time, so that few are better than small ones
+LOCKED = Rule(call=160)  # where BLAS lets no two products begin at a time, so that few are better than small ones
 _rule: Rule | None = None
 
 
@@ -39,7 +39,7 @@ def rule() -> Rule:
     """The rule in force."""
     global _rule
     if _rule is None:
-        _rule = _LOCKED if one_blas_thread().locks else Rule()
+        _rule = LOCKED if one_blas_thread().locks else Rule()
     return _rule
 
 

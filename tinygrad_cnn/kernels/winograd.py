@@ -8,7 +8,7 @@ products become the results:
 For images, F(4,3) does that down the columns, with whole rows of pixels in place of numbers, and leaves the filters'
 width to the products: for each of the 6 places (T, KW*C) times (KW*C, F), half of a plain product's multiplications.
 F(4x4,3x3) does it across the rows as well: 36 places, (T, C) times (C, F), a fourth of the multiplications, but more
-to transform. F(2,5) has the same places for kernels of 5 rows.
+to transform. F(2,5) and F(2x2,5x5) have the same places for kernels of 5 rows.
 
 Nothing is copied. Windows of rows are read where they lie, and so are those of columns, by a product of a small matrix
 with each (``_to_places``); the results are written where they belong (``_from_places``); neighbouring columns of KW*C
@@ -106,6 +106,7 @@ TRANSFORMS = {
     "winograd F(4x4,3x3)": _transform(4, 4),
     "winograd F(4,3)": _transform(4, 1),
     "winograd F(2,5)": _transform(2, 1),
+    "winograd F(2x2,5x5)": _transform(2, 2),
 }
 
 
