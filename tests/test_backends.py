@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 import tinygrad_cnn as tg
 from tinygrad_cnn import backends
-from tinygrad_cnn.kernels import choice, conv, parallel, winograd
+from tinygrad_cnn.kernels import choice, conv, parallel, product, winograd
 from tinygrad_cnn.kernels.columns import Geometry
 from tinygrad_cnn.kernels.windows import col2im, im2col, reach
 
@@ -210,3 +210,37 @@ def test_a_measured_rule_is_written_read_and_used(monkeypatch, tmp_path, capsys)
     (tmp_path / "other.json").write_text(json.dumps({"speed": 1}), encoding="utf-8")
     with pytest.raises(tg.errors.ArgumentError, match="isn't a rule"):
         backends.load(tmp_path / "other.json")
+
+
+@given(st.integers(1, 3), st.integers(0, 40), st.integers(0, 4), st.integers(0, 4), st.booleans())
+def test_products_in_pieces_are_whole_products(stack, rows, k, n, transposed):
+    rng = np.random.default_rng(rows)
+    a, b, other = (rng.normal(size=shape) for shape in ((stack, 2, rows, k), (stack, 1, k, n), (stack, 2, rows, n)))
+    if transposed:
+        b = np.ascontiguousarray(b.swapaxes(2, 3)).swapaxes(2, 3)
+    before, out, total = (
+        (product._QUICK, product._SHORTEST),
+        np.full((stack, 2, rows, n), np.nan),
+        np.ones((stack, k, n)),
+    )
+    product._QUICK, product._SHORTEST = 60, 3
+    try:
+        product.multiply_rows(a, b, out)
+        product.add_products(a, other, total)
+    finally:
+        product._QUICK, product._SHORTEST = before
+    np.testing.assert_allclose(out, np.einsum("pstk,pkn->pstn", a, b[:, 0]), atol=1e-12)
+    np.testing.assert_allclose(total, 1 + np.einsum("pstk,pstn->pkn", a, other), atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 64, 65])
+def test_few_rows_times_a_transposed_matrix(rows):
+    rng = np.random.default_rng(0)
+    a, weight = rng.normal(size=(rows, 40)), rng.normal(size=(260, 40))
+    before, product._ALONE = product._ALONE, 0
+    try:
+        result = product.matmul(a, weight.T)
+    finally:
+        product._ALONE = before
+    assert result.flags.c_contiguous
+    np.testing.assert_allclose(result, np.einsum("rk,nk->rn", a, weight), atol=1e-12)

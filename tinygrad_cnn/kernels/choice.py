@@ -27,7 +27,7 @@ class Rule:
     call: float = 12  # and to begin such a product as long as so many columns
     filter_weight: float = 288  # to transform a value of the filters takes as long as so many multiplications
     widen_below: int = 48  # filters from which a product is wide enough by itself
-    narrow: float = 12  # a product with n columns, or rows of n values, takes as long as one with n + narrow
+    narrow: float = 8  # a product with n columns, or rows of n values, takes as long as one with n + narrow
     byte_weight: float = 8  # a byte that is copied takes as long as so many operations
 
 

@@ -19,7 +19,7 @@ from tinygrad_cnn.kernels import choice, depthwise, winograd
 from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, copy_runs, cover, uncover
 from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
-from tinygrad_cnn.kernels.product import matmul
+from tinygrad_cnn.kernels.product import add_products, matmul, multiply_rows
 from tinygrad_cnn.kernels.rows import add_bias
 from tinygrad_cnn.kernels.windows import Pair, output_sizes
 from tinygrad_cnn.kernels.workspace import workspace
@@ -254,7 +254,7 @@ def multiply(x: np.ndarray, filters: np.ndarray, bias: np.ndarray | None, geomet
     """Write columns times filter matrices to ``out`` (N,OH,OW,F)."""
     for images, rows, columns in column_blocks(x, geometry):
         block = out[images, rows]
-        np.matmul(columns, filters, out=by_group(block, geometry.groups))
+        multiply_rows(columns, filters, by_group(block, geometry.groups))
         if bias is not None:
             add_bias(block, bias)
 
@@ -273,10 +273,8 @@ def multiply_filters(
 
 def add_outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry, total: np.ndarray) -> None:
     """Add, for each group, upstream transposed times columns to ``total`` (groups, F/groups, KH*KW*C/groups)."""
-    product = workspace("product", total.shape, total.dtype)
     for images, rows, columns in column_blocks(x, geometry):
-        np.matmul(by_group(g[images, rows], geometry.groups).transpose(0, 2, 1), columns, out=product)
-        total += product
+        add_products(by_group(g[images, rows], geometry.groups)[:, None], columns[:, None], total)
 
 
 def add_at_windows(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from tinygrad_cnn.kernels.parallel import one_blas_thread, run, shares
+from tinygrad_cnn.kernels.workspace import workspace
 
 _ALONE = 1 << 18  # multiplications up to which BLAS libraries don't use their own threads either
 _FEW_ROWS = 64
+_QUICK = 10**6  # multiplications up to which OpenBLAS (on AVX-512) packs nothing, which is up to 1.6 times as fast
+_SHORTEST = 100  # rows of a piece, below which pieces cost more than they gain
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -34,3 +37,44 @@ def _multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         np.copyto(out, np.matmul(b.T, a.T).T)
     else:
         np.matmul(a, b, out=out)
+
+
+def _pieces(rows: int, others: int) -> int:
+    """Into how many quick products to cut one that sums or gives so many rows, with so many multiplications each."""
+    most = _QUICK // max(others, 1)
+    return -(-rows // most) if _SHORTEST <= most < rows else 1
+
+
+def _cut(matrices: np.ndarray, pieces: int) -> np.ndarray:
+    """(..., M, K) as (..., pieces, rows, K), a view, without what is left over."""
+    *lying, rows, k = matrices.shape
+    return matrices[..., : rows - rows % pieces, :].reshape(*lying, pieces, rows // pieces, k)
+
+
+def multiply_rows(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+    """Write ``a @ b`` to ``out`` for stacks of tall matrices (..., M, K) and (..., K, N), in quick pieces."""
+    pieces = _pieces(a.shape[-2], b.shape[-2] * b.shape[-1])
+    if pieces == 1:
+        np.matmul(a, b, out=out)
+        return
+    b = np.ascontiguousarray(b)  # small, and a transposed one isn't as quick
+    np.matmul(_cut(a, pieces), b[..., None, :, :], out=_cut(out, pieces))
+    if over := a.shape[-2] % pieces:
+        np.matmul(a[..., -over:, :], b, out=out[..., -over:, :])
+
+
+def add_products(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> None:
+    """Add to ``total`` (P,F,K) the products of a (P,S,M,F), transposed, and b (P,S,M,K), over S, in quick pieces."""
+    (count, f, k), rows = total.shape, a.shape[2]
+    pieces = _pieces(rows, f * k)
+    over = rows % pieces
+    for first, last, n in ((0, rows - over, pieces), (rows - over, rows, 1)):
+        if first < last:
+            product = workspace("product", (count, a.shape[1], n, f, k), total.dtype)
+            columns, runs = _cut(a[:, :, first:last], n), _cut(b[:, :, first:last], n)
+            np.matmul(columns.swapaxes(3, 4), runs, out=product)
+            parts = product.reshape(count, a.shape[1] * n, f, k)
+            if n > 1:
+                parts = np.add.reduce(parts, axis=1, keepdims=True)
+            for i in range(parts.shape[1]):
+                total += parts[:, i]

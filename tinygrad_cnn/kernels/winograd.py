@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from tinygrad_cnn.kernels.columns import Geometry, blocks
 from tinygrad_cnn.kernels.parallel import run, shares
+from tinygrad_cnn.kernels.product import add_products, multiply_rows
 from tinygrad_cnn.kernels.rows import add_bias
 from tinygrad_cnn.kernels.windows import Pair
 from tinygrad_cnn.kernels.workspace import workspace
@@ -258,7 +259,7 @@ def correlate(
             spare = columns + kw - count
             values = _transformed(transform, transform.windows, pixels[images], start, tiles, "values", spare)
             sums = workspace("product", (places, columns, f), x.dtype)
-            np.matmul(_runs(values, kw), filters[:, None], out=_every(sums, kw))
+            multiply_rows(_runs(values, kw), filters[:, None], _every(sums, kw))
             block = out[images, rows.start * th : rows.stop * th]
             _results(transform, sums[:, :count], tiles, block)
             if bias is not None:
@@ -273,7 +274,6 @@ def add_outer_products(
     (down, across), (top, left), seen = tiling(transform, geometry, x.shape[3])
     kw, pixels = k // c, x.transpose(0, 2, 3, 1)[:, :, seen]
     step = max(1, BLOCK_BYTES // (kw * total[0].nbytes))  # places multiplied at a time: no thread holds them all twice
-    product = workspace("product", (min(step, places), kw, f, k), x.dtype)
     for images, bands in blocks(len(x), down, across * places * max(f, c) * x.itemsize, BLOCK_BYTES):
         for rows in bands:
             tiles, start = (rows.stop - rows.start, across), rows.start * th
@@ -285,7 +285,4 @@ def add_outer_products(
             values = _transformed(transform, transform.windows, pixels[images], begin, tiles, "values", spare)
             for first in range(0, places, step):
                 some = slice(first, min(first + step, places))
-                upstreams, runs = _every(sums[some], kw).swapaxes(2, 3), _runs(values[some], kw)
-                np.matmul(upstreams, runs, out=product[: some.stop - first])
-                for i in range(kw):
-                    total[some] += product[: some.stop - first, i]
+                add_products(_every(sums[some], kw), _runs(values[some], kw), total[some])

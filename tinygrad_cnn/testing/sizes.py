@@ -34,6 +34,8 @@ _LOW = (
     (pool, "_CHUNK", 64),
     (pool, "_FEW", 0),
     (product, "_ALONE", 0),
+    (product, "_QUICK", 64),
+    (product, "_SHORTEST", 1),
     (reduce, "_WORTHWHILE", 2),
     (reduce, "_LONGEST_PRODUCT", 3),
     (reduce, "_ALONE", 0),
