@@ -190,10 +190,13 @@ def test_flags_hold_within_their_block():
 
 def test_the_adjoint_scatters_or_gathers_by_rule():
     wide = Geometry((3, 3), (1, 1), (1, 1), (1, 1), (8, 8), 1)
-    assert choice.scattering(wide, (1, 1), (8, 8), 64, 64) == 0  # gathers
-    assert choice.scattering(wide._replace(stride=(2, 2)), (1, 1), (16, 16), 64, 64) == 1  # scatters
+    assert choice.scattering(wide, (1, 1), (8, 8), 32, 64, 64) == 0  # gathers
+    assert choice.scattering(wide._replace(stride=(2, 2)), (1, 1), (16, 16), 32, 64, 64) == 1  # scatters
     lenet = Geometry((5, 5), (1, 1), (0, 0), (1, 1), (10, 10), 1)
-    assert choice.scattering(lenet, (4, 4), (14, 14), 6, 16) == 10  # scatters whole rows
+    assert choice.scattering(lenet, (4, 4), (14, 14), 256, 6, 16) == 10  # scatters whole rows
+    pointwise = Geometry((1, 1), (1, 1), (0, 0), (1, 1), (32, 32), 1)
+    assert choice.scattering(pointwise, (0, 0), (32, 32), 64, 96, 16) == 0
+    assert choice.scattering(pointwise, (0, 0), (32, 32), 64, 16, 96) == 1
 
 
 def test_a_measured_rule_is_written_read_and_used(monkeypatch, tmp_path, capsys):

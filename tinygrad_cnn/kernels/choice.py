@@ -109,24 +109,27 @@ def widening(geometry: Geometry, c: int, f: int) -> int:
 
 
 @functools.lru_cache(maxsize=1024)
-def scattering(geometry: Geometry, offset: Pair, size: Pair, c: int, f: int) -> int:
-    """How the adjoint in images of this size is computed: 0 by gathering with turned filters, else by scattering
+def scattering(geometry: Geometry, offset: Pair, size: Pair, n: int, c: int, f: int) -> int:
+    """How the adjoint in n images of this size is computed: 0 by gathering with turned filters, else by scattering
     the columns of as many neighbouring windows at once: of one, or of a whole row.
 
     With stride 1 a pixel's gradient can be read off the upstream, by a correlation with the turned filters. That
-    copies f values where scattering adds c, at a fourth of the cost; and depthwise it stays depthwise if f is 1.
+    copies f values where scattering adds c; and depthwise it stays depthwise if f is 1.
     """
-    (oh, ow), whole = geometry.out, 1
-    if _may_widen(geometry) and ow > 1:
-        row = ow * _scattering(geometry, c, f, ow)
-        one = 2 * ow * _scattering(geometry, c, f, 1)  # window by window the runs are short
-        whole = ow if row < one else 1
-    if geometry.stride != (1, 1) or not (f == 1 or 1 < c >= f / 4):
-        return whole
-    if whole == 1 or c >= rule().widen_below:
+    (oh, ow), may_gather = geometry.out, geometry.stride == (1, 1)
+    if may_gather and geometry.groups > 1 and f == 1:
         return 0
-    turned = Geometry(geometry.kernel, (1, 1), offset, geometry.dilation, size, geometry.groups)
-    return 0 if math.prod(size) * _gathering(turned, f, c, widening(turned, f, c)) < oh * row else whole
+    costs = {1: oh * ow * _scattering(geometry, c, f, 1) * (1 if geometry.kernel == (1, 1) else _SHORT_RUNS)}
+    if _may_widen(geometry) and ow > 1 and c < rule().widen_below:
+        costs[ow] = oh * ow * _scattering(geometry, c, f, ow)
+    if may_gather:
+        turned = Geometry(geometry.kernel, (1, 1), offset, geometry.dilation, size, geometry.groups)
+        gathered = math.prod(size) * _gathering(turned, f, c, widening(turned, f, c))
+        costs[0] = gathered * min(1, least_operations(turned, n, f, c)[1])
+    return min(costs, key=costs.__getitem__)
+
+
+_SHORT_RUNS = 1.6  # to add columns window by window takes longer than their bytes tell
 
 
 def interleaving(geometry: Geometry, c: int, f: int) -> bool:

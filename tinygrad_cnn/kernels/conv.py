@@ -59,7 +59,7 @@ def conv2d_input_grad(
     out = np.empty((n, *size, c * groups), g.dtype)
     geometry = Geometry((kh, kw), stride, padding, dilation, (oh, ow), groups)
     offset = (dilation[0] * (kh - 1) - padding[0], dilation[1] * (kw - 1) - padding[1])
-    joined = choice.scattering(geometry, offset, size, c, f)
+    joined = choice.scattering(geometry, offset, size, n, c, f)
     if choice.interleaving(geometry, c, f):
         interleave(g, w, bias, geometry, out)
     elif joined:
