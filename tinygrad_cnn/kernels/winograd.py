@@ -149,7 +149,7 @@ def _from_places(matrix: np.ndarray, places: np.ndarray, out: np.ndarray) -> Non
 def _transformed(
     transform: Transform, matrix: np.ndarray, pixels: np.ndarray, start: Pair, out: Pair, name: str, spare: int
 ) -> np.ndarray:
-    """Pixels (N,H,W,C) at the places: (places, N*T*X + spare zeros, C), for T x X windows, in scratch memory.
+    """Pixels in rows (N,H,W,C) at the places: (places, N*T*X + spare zeros, C), for T x X windows, in scratch memory.
 
     The first window begins at pixel ``start``. If the width isn't transformed, X are columns, beginning there.
     """
@@ -163,14 +163,20 @@ def _transformed(
         grid, left = values[:, :count].reshape(PLACES, n, down, across, c), -start[1]
         grid[..., :left, :] = grid[..., left + w :, :] = 0
         columns = grid[..., left : left + w, :]
-    rows = pixels.reshape(n, h, w * c)
-    if rows.strides[2] != rows.itemsize:
-        rows = np.ascontiguousarray(rows)
-    _to_places(matrix, rows, start[0], transform.tile[0], _by_row(columns))
+    _to_places(matrix, pixels.reshape(n, h, w * c), start[0], transform.tile[0], _by_row(columns))
     if transform.is_square:
         grid = values[:, :count].reshape(PLACES, PLACES, n, down, across, c)
         _to_places(matrix, columns, start[1], transform.tile[1], grid.transpose(0, 2, 3, 4, 1, 5))
     return values
+
+
+def _in_rows(pixels: np.ndarray) -> np.ndarray:
+    """Pixels (N,H,W,C) whose rows are W*C neighbouring values in memory: themselves, or a copy."""
+    n, h, w, c = pixels.shape
+    rows = pixels.reshape(n, h, w * c)
+    if rows.strides[2] != rows.itemsize:
+        rows = np.ascontiguousarray(rows)
+    return rows.reshape(n, h, w, c)
 
 
 def _by_row(columns: np.ndarray) -> np.ndarray:
@@ -252,12 +258,13 @@ def correlate(
     (down, across), (top, left), seen = tiling(transform, geometry, x.shape[3])
     kw, pixels = k // c, x.transpose(0, 2, 3, 1)[:, :, seen]
     for images, bands in blocks(len(x), down, across * places * max(c, f) * x.itemsize, BLOCK_BYTES):
+        lines = _in_rows(pixels[images])
         for rows in bands:
             tiles, start = (rows.stop - rows.start, across), (top + rows.start * th, left)
             count = (images.stop - images.start) * math.prod(tiles)
             columns = -(-count // kw) * kw
             spare = columns + kw - count
-            values = _transformed(transform, transform.windows, pixels[images], start, tiles, "values", spare)
+            values = _transformed(transform, transform.windows, lines, start, tiles, "values", spare)
             sums = workspace("product", (places, columns, f), x.dtype)
             multiply_rows(_runs(values, kw), filters[:, None], _every(sums, kw))
             block = out[images, rows.start * th : rows.stop * th]
@@ -275,14 +282,15 @@ def add_outer_products(
     kw, pixels = k // c, x.transpose(0, 2, 3, 1)[:, :, seen]
     step = max(1, BLOCK_BYTES // (kw * total[0].nbytes))  # places multiplied at a time: no thread holds them all twice
     for images, bands in blocks(len(x), down, across * places * max(f, c) * x.itemsize, BLOCK_BYTES):
+        lines, upstream = _in_rows(pixels[images]), _in_rows(g[images])
         for rows in bands:
             tiles, start = (rows.stop - rows.start, across), rows.start * th
             count = (images.stop - images.start) * math.prod(tiles)
             columns = -(-count // kw) * kw
             spare = columns - count
-            sums = _transformed(transform, transform.results.T, g[images], (start, 0), tiles, "sums", spare)
+            sums = _transformed(transform, transform.results.T, upstream, (start, 0), tiles, "sums", spare)
             spare, begin = spare + kw, (top + start, left)
-            values = _transformed(transform, transform.windows, pixels[images], begin, tiles, "values", spare)
+            values = _transformed(transform, transform.windows, lines, begin, tiles, "values", spare)
             for first in range(0, places, step):
                 some = slice(first, min(first + step, places))
                 add_products(_every(sums[some], kw), _runs(values[some], kw), total[some])
