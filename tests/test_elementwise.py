@@ -59,6 +59,26 @@ def test_large_arrays_are_worked_on_in_parts(function, monkeypatch):
     assert max(sizes) == 1 << 10
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1)])
+def test_half_of_the_channels_are_worked_on_in_runs_of_memory(order, monkeypatch):
+    monkeypatch.setattr(elementwise, "PART", 1 << 8)
+    monkeypatch.setattr(elementwise, "_LEAST", 1 << 8)
+    rng = np.random.default_rng(0)
+    some = rng.normal(size=(1, 8, 9, 12)).transpose(order)[:, ::2]
+    other = np.ascontiguousarray(rng.normal(size=some.shape).transpose(2, 0, 1, 3)).transpose(1, 2, 0, 3)
+    seen = []
+
+    def add(x, y, out):
+        seen.append(x.size)
+        assert all(array.ndim == 1 and array.flags.c_contiguous for array in (x, y, out))
+        np.add(x, y, out=out)
+
+    np.testing.assert_array_equal(elementwise.fill(np.empty_like(some), add, some, other), some + other)
+    assert len(seen) > 1
+    assert sum(seen) == some.size
+    np.testing.assert_array_equal(elementwise.in_parts(lambda x, y: x * y)(some, other), some * other)
+
+
 def test_what_returns_its_argument_gets_all_of_it(monkeypatch):
     monkeypatch.setattr(elementwise, "_LEAST", 1 << 10)
     x = np.zeros((40, 100))

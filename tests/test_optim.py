@@ -125,10 +125,23 @@ def test_hooks_run_once_when_a_subclass_calls_the_step_it_overrides():
 
 
 def test_groups_of_an_unordered_memory_layout_are_stepped_whole():
-    array = np.asfortranarray(np.ones((200, 200), np.float32))
+    array = np.asfortranarray(np.ones((300, 300), np.float32))
     w = tg.nn.Parameter(tg.from_numpy(array))
     optimizer = tg.optim.Adam([w], lr=0.5)
-    w.grad = tg.ones(200, 200)
+    w.grad = tg.ones(300, 300)
     optimizer.step()
     np.testing.assert_allclose(w.detach().numpy(), 0.5, rtol=1e-5)
     assert array[3, 4] == w[3, 4].item()  # the same memory
+
+
+def test_moments_of_another_memory_layout_are_written_to():
+    """As a state that was saved from a model with plain memory has."""
+    plain, other = (tg.nn.Parameter(tg.from_numpy(np.ones((300, 300), np.float32, order))) for order in "CF")
+    optimizers = [tg.optim.SGD([w], lr=0.5, momentum=0.9) for w in (plain, other)]
+    for step in range(3):
+        if step == 1:
+            optimizers[1].load_state_dict(optimizers[0].state_dict())
+        for w, optimizer in zip((plain, other), optimizers, strict=True):
+            w.grad = tg.arange(90000.0).reshape(300, 300)
+            optimizer.step()
+    np.testing.assert_array_equal(plain.detach().numpy(), other.detach().numpy())

@@ -1,7 +1,8 @@
 """Elementwise work on large arrays: in parts whose temporaries stay in the cache, over the threads.
 
-A part is a run of memory, so it takes arrays that are laid out alike, without gaps, in whatever order; anything else
-is worked on whole. An element's result doesn't depend on the part that it is in.
+A part is a run of memory. Arrays that are laid out alike, without gaps, in whatever order, are cut into such runs;
+those that aren't, like half of the channels, are brought into the result's order a part at a time. An element's result
+doesn't depend on the part that it is in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.kernels.parallel import run, shares
+from tinygrad_cnn.kernels.workspace import workspace
 
 Array = np.ndarray
 PART = 1 << 20  # elements worked on at a time; in fewer, the calls cost more than the cache saves
@@ -43,20 +45,50 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool
     """Call ``function(*arrays, out=out)`` on corresponding parts of all of them; return ``out``.
 
     Each thread gets a share, and goes through it part by part, or, as suits a function of a single step, at once.
+    Besides ``out`` the function may write to arrays that are laid out like it: of others it may get a copy.
     """
-    rows = flat([out, *arrays]) if out.size > _LEAST else None
-    if rows is None:
+    if out.size <= _LEAST:
         function(*arrays, out=out)
         return out
+    rows = flat([out, *arrays])
+    if rows is None:
+        rows = _lines([out, *arrays])
+        if rows is None:
+            function(*arrays, out=out)
+            return out
+    length = len(rows[0])
+    step = length if at_once else max(1, PART * length // out.size)
 
     def work(share: slice) -> None:
-        step = out.size if at_once else PART
         for start in range(share.start, share.stop, step):
             target, *sources = [row[start : min(start + step, share.stop)] for row in rows]
+            if target.ndim > 1 and not at_once:
+                sources = [_run(i, source) for i, source in enumerate(sources)]
+                target = target.reshape(-1)
             function(*sources, out=target)
 
-    run(work, shares(out.size, cost=(len(arrays) + 1) * out.nbytes / 2))  # there is little to do with a byte
+    run(work, shares(length, cost=(len(arrays) + 1) * out.nbytes / 2))  # there is little to do with a byte
     return out
+
+
+def _lines(arrays: Sequence[Array]) -> list[Array] | None:
+    """Views of the arrays in the order of the first one's memory, along its longest steps; None if it has gaps."""
+    first = arrays[0]
+    if any(x.shape != first.shape for x in arrays):
+        return None
+    order = [axis for axis in memory_order(first) if first.shape[axis] > 1]
+    lines = [x.transpose([*order, *(a for a in range(x.ndim) if a not in order)]) for x in arrays]
+    lines = [x.reshape(x.shape[: len(order)]) for x in lines]  # without the dimensions of size 1: a view
+    return lines if lines[0].flags.c_contiguous else None
+
+
+def _run(index: int, source: Array) -> Array:
+    """A part of an array as a run of memory: itself, or a copy in scratch memory, good until the next part's."""
+    if not source.flags.c_contiguous:
+        scratch = workspace(f"run{index}", source.shape, source.dtype)
+        np.copyto(scratch, source)
+        source = scratch
+    return source.reshape(-1)
 
 
 def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -79,11 +111,10 @@ def in_parts(function: Callable[..., Any]) -> Callable[..., Any]:
                 cut[place] = array
             return function(*cut, **settings, **more)
 
-        rows = flat(arrays)
-        if rows is None:
+        if any(array.shape != first.shape for array in arrays):
             return function(*arguments, **settings)
-        example = call([row[:1] for row in rows])
-        is_new = type(example) is np.ndarray and not any(np.may_share_memory(example, row) for row in rows)
+        example = call([array[(slice(0, 1),) * array.ndim].reshape(1) for array in arrays])
+        is_new = type(example) is np.ndarray and not any(np.may_share_memory(example, array) for array in arrays)
         if not is_new or example.shape != (1,):  # one of the arguments is the result, or it isn't elementwise
             return function(*arguments, **settings)
         out = np.empty_like(first, dtype=example.dtype)

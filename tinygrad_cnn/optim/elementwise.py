@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_cnn.autograd.mode import enable_grad
 from tinygrad_cnn.autograd.tensor import Tensor, wrap
 from tinygrad_cnn.errors import GraphError, UnsupportedError, check_argument
-from tinygrad_cnn.kernels.elementwise import fill
+from tinygrad_cnn.kernels.elementwise import fill, flat
 from tinygrad_cnn.kernels.workspace import workspace
 from tinygrad_cnn.optim.optimizer import Group, Optimizer, scalar
 
@@ -90,7 +90,10 @@ class ElementwiseOptimizer(ParameterwiseOptimizer):
                 grad = grad + decay * out
             rule(out, grad, *moments)
 
-        fill(arrays[0], update, *arrays[1:])
+        if flat(arrays):
+            fill(arrays[0], update, *arrays[1:])
+        else:  # laid out differently, so that moments, which are written to, would be copied
+            update(*arrays[1:], out=arrays[0])
         parameter._counter[0] += 1
 
 
