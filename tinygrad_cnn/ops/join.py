@@ -13,6 +13,7 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array, promote
 from tinygrad_cnn.errors import ArgumentError, ArgumentTypeError, GraphError, IndexRangeError, ShapeError
+from tinygrad_cnn.kernels.arrange import concatenate as concatenated
 from tinygrad_cnn.ops.shape import reshape, unsqueeze
 
 __all__ = [
@@ -38,7 +39,7 @@ def cat(tensors: Sequence[Array], dim: int = 0) -> Array:
     if any(x.dtype != dtype for x in tensors):
         dtype = promote(tensors)
     kept = [x for x in tensors if x.shape != (0,)] or tensors  # PyTorch's old habit: empty vectors join anything
-    return np.concatenate(kept, axis=dim, dtype=dtype)
+    return concatenated(kept, dim, dtype)
 
 
 @cat.check

@@ -12,6 +12,7 @@ import numpy as np
 
 from tinygrad_cnn.autograd.methods import tensor_method
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
+from tinygrad_cnn.kernels.arrange import can_view
 from tinygrad_cnn.kernels.elementwise import contiguous
 
 
@@ -22,11 +23,6 @@ def shown(tensor: Tensor) -> np.ndarray:
         return array if array.flags.c_contiguous else np.empty(array.shape, array.dtype)
     base = shown(tensor._base)
     return tensor._array if base is tensor._base._array else tensor._view(base)  # type: ignore[misc]  # it has a base
-
-
-def can_view(array: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether ``array`` can take ``shape`` without a copy."""
-    return array.flags.c_contiguous or array.size == 0 or np.may_share_memory(array, array.reshape(shape))
 
 
 def is_viewable(tensor: Tensor, shape: tuple[int, ...]) -> bool:

@@ -14,8 +14,9 @@ from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.autograd.tensor import Tensor, check_dim
 from tinygrad_cnn.backend import Array, Size
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, ShapeError
+from tinygrad_cnn.kernels.arrange import can_view, reshaped
 from tinygrad_cnn.kernels.reduce import total
-from tinygrad_cnn.ops.layout import can_view, is_viewable, make_viewable
+from tinygrad_cnn.ops.layout import is_viewable, make_viewable
 
 __all__ = [
     "broadcast_shapes", "broadcast_tensors", "broadcast_to", "flatten", "ravel", "reshape", "squeeze", "unflatten",
@@ -48,7 +49,7 @@ def sizes_of(arguments: tuple[Any, ...], op: str, named: Any = None) -> tuple[in
 @differentiable(view=True)
 def view(input: Array, shape: tuple[int, ...]) -> Array:
     """The same elements, in the same order, in another shape."""
-    return input.reshape(shape)
+    return reshaped(input, infer_size(input.size, shape))
 
 
 view.gradients(input=lambda g, input_shape: view(g, input_shape))

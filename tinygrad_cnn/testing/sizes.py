@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tinygrad_cnn.kernels import (
+    arrange,
     choice,
     columns,
     conv,
@@ -24,6 +25,7 @@ from tinygrad_cnn.kernels import (
 
 # Where another way begins, or a block ends: so low that arrays of a few elements get there.
 _LOW = (
+    (arrange, "_LEAST", 0),
     (columns, "FEW", 0),
     (columns, "BLOCK_BYTES", 256),
     (conv, "SMALL", 0),
