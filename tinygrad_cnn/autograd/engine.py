@@ -10,7 +10,7 @@ import numpy as np
 from tinygrad_cnn.autograd.graph import Edge, Gradient, LeafNode, Node, accumulate_grad, own
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, GraphFreedError, ShapeError
-from tinygrad_cnn.kernels.elementwise import fill
+from tinygrad_cnn.kernels.elementwise import fill, flat
 
 __all__ = ["backward", "grad"]
 
@@ -149,7 +149,7 @@ def _add(buffers: dict[Node, list[Gradient]], owned: set[Edge], edge: Edge, grad
     mine = held[index]
     if mine is None:
         held[index] = gradient
-        if fresh and isinstance(gradient, np.ndarray) and gradient.flags.c_contiguous:  # else a leaf gets a copy
+        if fresh and isinstance(gradient, np.ndarray) and flat([gradient]):  # else a leaf gets a copy
             owned.add(edge)
     elif isinstance(mine, np.ndarray):
         target = mine if edge in owned else gradient if fresh else np.empty_like(mine)

@@ -110,6 +110,8 @@ def accumulate_grad(tensor: Tensor, gradient: Gradient, owned: bool) -> None:
     if not isinstance(gradient, np.ndarray):  # create_graph: stays differentiable
         tensor._grad = gradient.clone() if held is None else held + gradient
     elif held is None:
+        if not gradient.flags.c_contiguous and gradient.strides != tensor._array.strides:
+            gradient, owned = gradient.copy(order="C"), True  # optimisers like memory of one order
         tensor._grad = tensor._wrap(own(gradient, owned))
     elif tensor.is_leaf:
         fill(held._array, np.add, held._array, gradient, at_once=True)
@@ -120,7 +122,7 @@ def accumulate_grad(tensor: Tensor, gradient: Gradient, owned: bool) -> None:
 
 def own(gradient: Gradient, owned: bool) -> Gradient:
     """``gradient`` in memory of its own, to be handed out."""
-    return gradient if owned or not isinstance(gradient, np.ndarray) else gradient.copy(order="C")
+    return gradient if owned or not isinstance(gradient, np.ndarray) else gradient.copy(order="K")
 
 
 class HookHandle:

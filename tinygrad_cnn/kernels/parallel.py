@@ -29,7 +29,7 @@ from tinygrad_cnn.kernels.awake import Vigil, may_sleep_long
 T = TypeVar("T")
 R = TypeVar("R")
 
-LEAST_SHARE = 1 << 20  # bytes to go through (or sixteen times as many multiplications) that pay for waking a thread
+LEAST_SHARE = 1 << 20  # bytes to go through that pay for waking a thread
 _INTERVAL = 2e-5  # seconds after which a thread asks for the interpreter: Python's 5 ms are longer than most kernels
 _LINGER = 0.05  # seconds without work after which a worker lets the cores sleep
 _threads: int | None = None

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from tinygrad_cnn.kernels.parallel import one_blas_thread, run, shares
 from tinygrad_cnn.kernels.workspace import workspace
 
 _ALONE = 1 << 18  # multiplications up to which BLAS libraries don't use their own threads either
+_A_BYTE = 4  # multiplications that take as long as going through a byte
 _FEW_ROWS = 64
 _QUICK = 10**6  # multiplications up to which OpenBLAS (on AVX-512) packs nothing, which is up to 1.6 times as fast
 _SHORTEST = 100  # rows of a piece, below which pieces cost more than they gain
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``a @ b`` for two matrices or two equally large stacks of them; rows, columns or matrices are shared out."""
-    count = a.size * b.shape[-1]
+    """``a @ b`` for two matrices or two stacks of them; rows, columns or matrices of a stack are shared out."""
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    count = math.prod(stack) * a.shape[-2] * a.shape[-1] * b.shape[-1]
     if count <= _ALONE:
         return np.asarray(np.matmul(a, b))
     with one_blas_thread():
-        if a.ndim != 2 or b.ndim != 2 or a.dtype.kind != "f" or a.dtype.itemsize == 2:
+        if a.dtype.kind != "f" or a.dtype.itemsize == 2:
             return np.asarray(np.matmul(a, b))
-        out = np.empty((len(a), b.shape[1]), a.dtype)
-        if len(a) >= b.shape[1]:
-            run(lambda rows: _multiply(a[rows], b, out[rows]), shares(len(a), count / 16))
+        out = np.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
+        cost = count / _A_BYTE
+        if stack:
+            axis = int(np.argmax(stack))
+            ways = [np.broadcast_to(x, (*stack, *x.shape[-2:])).swapaxes(0, axis) for x in (a, b)]
+            into = out.swapaxes(0, axis)
+            run(lambda some: np.matmul(ways[0][some], ways[1][some], out=into[some]), shares(stack[axis], cost))
+        elif len(a) >= b.shape[1]:
+            run(lambda rows: _multiply(a[rows], b, out[rows]), shares(len(a), cost))
         else:
-            run(lambda columns: _multiply(a, b[:, columns], out[:, columns]), shares(b.shape[1], count / 16))
+            run(lambda columns: _multiply(a, b[:, columns], out[:, columns]), shares(b.shape[1], cost))
         return out
 
 
