@@ -13,6 +13,7 @@ import pytest
 
 import tinygrad_cnn as tg
 from tinygrad_cnn.errors import GraphError, GraphFreedError, InPlaceError, ShapeError
+from tinygrad_cnn.kernels import spare
 
 
 def leaf(*values, dtype=None):
@@ -658,3 +659,77 @@ def test_retain_grad_ends_when_the_tensor_becomes_a_constant():
     view[0] = 0.0
     assert not view.requires_grad
     assert x.tolist() == [0.0, 2.0]
+
+
+def assert_close(ours, theirs):
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
+def rectified():
+    """A large tensor that is no leaf, its relu, and what leads to a gradient of the relu's own."""
+    x = tg.randn(300, 400).requires_grad_()
+    y = x * 1
+    return y, tg.relu(y), tg.rand(300, 400) + 1
+
+
+def test_the_last_reader_of_a_gradient_may_overwrite_it(monkeypatch):
+    taken = []
+    like = spare.like
+    monkeypatch.setattr(spare, "like", lambda x: taken.append((x, like(x))) or taken[-1][1])
+    _, z, weight = rectified()
+    (z * weight).sum().backward()
+    ((upstream, result),) = taken
+    assert result is upstream
+
+
+def test_a_gradient_that_others_see_is_not_overwritten():
+    y, z, weight = rectified()
+    inner, upstream = tg.autograd.grad((z * weight).sum(), [y, z], retain_graph=True)
+    assert_close(upstream, weight)
+    assert_close(inner, weight * (y > 0))
+    z.retain_grad()
+    y.retain_grad()
+    (z * weight).sum().backward(retain_graph=True)
+    assert_close(z.grad, weight)
+    assert_close(y.grad, weight * (y > 0))
+    seen = []
+    z.register_hook(seen.append)
+    (z * weight).sum().backward()
+    assert_close(seen[0], weight)
+
+
+def test_a_gradient_with_two_readers_is_not_overwritten():
+    (y, a, weight), (x, b, _) = rectified(), rectified()
+    y.retain_grad()
+    x.retain_grad()
+    ((a + b) * weight).sum().backward()
+    assert_close(y.grad, weight * (y > 0))
+    assert_close(x.grad, weight * (x > 0))
+
+
+def test_a_chain_goes_through_one_memory():
+    x = tg.randn(20, 4, 40, 40)
+    conv, norm = tg.nn.Conv2d(4, 4, 3, padding=1), tg.nn.BatchNorm2d(4)
+    found = []
+    for shared in (False, True):
+        h = conv(x)
+        h = tg.nn.functional.leaky_relu(tg.relu(norm(h)) - 0.1, 0.2)
+        if shared:
+            h.register_hook(lambda g: None)
+        out = (h * tg.arange(50.0).repeat(640).reshape(20, 1, 40, 40) / 1000).sum()
+        found.append(tg.autograd.grad(out, [*conv.parameters(), *norm.parameters()]))
+    for ours, theirs in zip(*found, strict=True):
+        assert_close(ours, theirs)
+
+
+def test_only_what_was_lent_is_taken_and_once():
+    x, other = np.zeros((3, 4)), np.zeros((3, 4))
+    rows = x.reshape(2, 6)
+    with spare.lend(x):
+        assert spare.like(other) is not other
+        assert spare.like(x[:2]).base is None
+        assert spare.like(rows) is rows
+        assert spare.like(x) is not x
+    with spare.lend(x):
+        pass
+    assert spare.like(x) is not x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +12,12 @@ import numpy as np
 from tinygrad_cnn.autograd.graph import Edge, Gradient, LeafNode, Node, accumulate_grad, own
 from tinygrad_cnn.autograd.mode import mode
 from tinygrad_cnn.errors import ArgumentTypeError, GraphError, GraphFreedError, ShapeError
+from tinygrad_cnn.kernels import spare
 from tinygrad_cnn.kernels.elementwise import fill, flat
 
 __all__ = ["backward", "grad"]
+
+_NOTHING_LENT = contextlib.nullcontext()
 
 
 def run_backward(
@@ -51,6 +56,7 @@ def run_backward(
                             place = (node, index)
                             if place in wanted_edges:
                                 captured[place] = own(gradients[index], place in owned)
+                                owned.discard(place)
                     if isinstance(node, LeafNode):
                         if wanted is None and gradients[0] is not None:
                             node.accumulate(gradients[0], (node, 0) in owned)
@@ -60,7 +66,11 @@ def run_backward(
                 if gradients is None or not runs:
                     results: Sequence[Gradient] = (None,) * len(edges)
                 else:
-                    results = node.apply(gradients, create_graph)
+                    lent = node.overwrites and (node, 0) in owned
+                    with spare.lend(gradients[0]) if lent else _NOTHING_LENT:
+                        results = node.apply(gradients, create_graph)
+                    if lent:
+                        gradients = []  # a result in the memory of what was lent is nobody else's either
                     if mode.anomaly:
                         _check_anomaly(node, results)
                 for link, result in zip(edges, results, strict=True):
@@ -74,8 +84,13 @@ def run_backward(
                         shape, dtype = parent.metadata[link[1]]
                         if result.shape != shape or _dtype_of(result) != dtype:
                             result, fresh = _fit(result, shape, dtype, node), node.gives_fresh
-                        elif not parent.edges or link in wanted_edges or parent in buffers:
-                            # It may be kept, or added to: is it nobody else's?
+                        elif (
+                            not parent.edges
+                            or link in wanted_edges
+                            or parent in buffers
+                            or (parent.overwrites and math.prod(shape) > spare.LEAST)
+                        ):
+                            # It may be kept, added to or overwritten: is it nobody else's?
                             fresh = node.gives_fresh and _is_fresh(result, node, gradients or (), results)
                         _add(buffers, owned, link, result, fresh)
                     pending[parent] -= 1

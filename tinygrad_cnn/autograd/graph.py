@@ -34,6 +34,7 @@ class Node:
     __slots__ = ("__weakref__", "edges", "hooks", "metadata", "released", "retained", "trace")
 
     broadcasts = False  # whether an input may be smaller than the gradient that comes back for it
+    overwrites = False  # whether the formula takes the upstream gradient's memory for its result, if it may
     gives_fresh = True  # whether returned gradients share memory with nothing but what the node saved
 
     def __init__(self, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...]) -> None:

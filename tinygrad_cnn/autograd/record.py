@@ -67,7 +67,7 @@ class _Packed(NamedTuple):
 class OpNode(Node):
     """A recorded call of an op."""
 
-    __slots__ = ("broadcasts", "counters", "keeps", "label", "op", "packed", "plan", "saved")
+    __slots__ = ("broadcasts", "counters", "keeps", "label", "op", "overwrites", "packed", "plan", "saved")
 
     def __init__(
         self, op: Op, plan: Plan, edges: Sequence[Edge | None], metadata: tuple[Metadata, ...], label: str
@@ -77,6 +77,7 @@ class OpNode(Node):
         self.plan = plan
         self.label = label
         self.broadcasts = op.elementwise is not None
+        self.overwrites = op.overwrites_gradient
         self.keeps = False  # whether it saved an operand, a result or a residual, for release() to let go of
         self.packed = False  # whether hooks keep what is saved
         self.saved: list[Any] = []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tinygrad_cnn.backend import Array
-from tinygrad_cnn.kernels import elementwise
+from tinygrad_cnn.kernels import elementwise, spare
 from tinygrad_cnn.kernels.elementwise import fill, in_parts
 from tinygrad_cnn.kernels.erf import erf
 from tinygrad_cnn.kernels.parallel import run, shares
@@ -46,7 +46,7 @@ def with_slope(function: Callable[..., None], x: Array, recording: bool) -> tupl
 
 def times_slope(g: Array, slope: Array) -> Array:
     """The gradient of what ``with_slope`` gave."""
-    return fill(np.empty_like(g), np.multiply, g, slope, at_once=True)
+    return fill(spare.like(g), np.multiply, g, slope, at_once=True)
 
 
 def silu(x: Array, slope: Array | None, out: Array) -> None:
@@ -116,11 +116,12 @@ def leaky_relu_grad(g: Array, x: Array, slope: float) -> Array:
     def work(g: Array, x: Array, out: Array) -> None:
         mask = workspace("mask", x.shape, np.int8)
         np.greater(x, 0, out=mask.view(bool))
-        np.copyto(out, mask)
-        out.clip(slope, 1, out=out)  # of ones and zeros, the slopes
-        np.multiply(out, g, out=out)
+        slopes = workspace("slopes", x.shape, x.dtype)
+        np.copyto(slopes, mask)
+        slopes.clip(slope, 1, out=slopes)  # of ones and zeros
+        np.multiply(slopes, g, out=out)
 
-    return fill(np.empty_like(g), work, g, x)
+    return fill(spare.like(g), work, g, x)
 
 
 def hardswish(x: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from tinygrad_cnn.kernels import spare
 from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.rows import (
     blocks,
@@ -132,7 +133,7 @@ def batch_norm_grads(
     offset = -scale * sum_g / count - mean * slope  # d rows = g * scale + rows * slope + offset
     joined = rows_joined(rows)
     wide = [repeat(v, joined) for v in (scale, slope, offset)]
-    out = np.empty_like(rows)
+    out = spare.like(g)
 
     def work(share: slice) -> None:
         for block, count in blocks(rows, share, joined):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_cnn.backend import Array
+from tinygrad_cnn.kernels import spare
 from tinygrad_cnn.kernels.elementwise import BITS, fill
 from tinygrad_cnn.kernels.workspace import workspace
 
@@ -19,7 +20,7 @@ def keep(x: Array, mask: Any) -> Array:
     """``x`` where ``mask`` holds, 0 elsewhere."""
     x, mask = np.asarray(x), np.asarray(mask, dtype=bool)
     if x.shape == mask.shape:
-        return fill(np.empty_like(x), write_kept, x, mask)
+        return fill(spare.like(x), write_kept, x, mask)
     bits = np.bitwise_and(x.view(BITS[x.itemsize]), np.negative(mask.view(np.int8)))
     return np.asarray(bits.view(x.dtype))
 
@@ -33,7 +34,7 @@ def write_kept(x: Array, mask: Array, out: Array) -> None:
 
 def keep_nonzero(x: Array, other: Array) -> Array:
     """``x`` where ``other`` is not 0, 0 elsewhere; both have the same shape."""
-    return fill(np.empty_like(x), _keep_nonzero, x, other)
+    return fill(spare.like(x), _keep_nonzero, x, other)
 
 
 def _keep_nonzero(x: Array, other: Array, out: Array) -> None:

@@ -61,6 +61,7 @@ def relu(input: Array) -> Array:
 
 
 relu.gradients(input=whole(lambda g, out: keep_nonzero(g, out)))
+relu.overwrites_gradient = True
 relu.samples(or_integers(unary(away_from=(0.0,))))
 relu.reference(np.vectorize(lambda x: x if x > 0 else 0.0))
 _refuse(relu, "b", DTypeError)
@@ -77,6 +78,7 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
 hardtanh.gradients(
     input=lambda g, input, min_val, max_val: keep(g, (input > min_val) & (input < max_val)),
 )
+hardtanh.overwrites_gradient = True
 hardtanh.samples(or_defaults(unary(-2, 2, (-1.0, -0.5, 1.0), min_val=-0.5, max_val=1.0), "min_val", "max_val"))
 hardtanh.reference(np.vectorize(lambda x, min_val=-1.0, max_val=1.0: min(max(x, min_val), max_val)))
 _refuse(hardtanh, "b", DTypeError)
@@ -95,6 +97,7 @@ def leaky_relu_grad(input: Array, other: Array, negative_slope: float) -> Array:
 
 
 leaky_relu.gradients(input=whole(lambda g, input, negative_slope: leaky_relu_grad(g, input, negative_slope)))
+leaky_relu.overwrites_gradient = True
 leaky_relu_grad.gradients(
     input=lambda g, other, negative_slope: leaky_relu_grad(g, other, negative_slope), other=lambda g: zero(g)
 )
@@ -278,6 +281,7 @@ _refuse(softplus, "biu", UnsupportedDTypeError)
 def _by_slope(op: Op) -> None:
     """Let backward multiply with the slopes that the forward pass has computed."""
     op.fused_gradients(("input",), lambda g, slope: (kernels.times_slope(g, slope),))
+    op.overwrites_gradient = True
 
 
 @differentiable(elementwise="arithmetic", residuals=("slope",))

@@ -68,6 +68,7 @@ def _batch_norm_gradients(
 
 
 batch_norm.fused_gradients(("input", "weight", "bias"), _batch_norm_gradients)
+batch_norm.overwrites_gradient = True
 
 
 @batch_norm.composite

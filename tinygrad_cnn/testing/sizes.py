@@ -20,6 +20,7 @@ from tinygrad_cnn.kernels import (
     reduce,
     resize,
     rows,
+    spare,
     winograd,
 )
 
@@ -45,6 +46,7 @@ _LOW = (
     (resize, "_BAND", 2),
     (rows, "WIDTH", 4),
     (rows, "BLOCK", 64),
+    (spare, "LEAST", 0),
     (winograd, "BLOCK_BYTES", 256),
 )
 
