@@ -139,3 +139,20 @@ def test_depthwise_gradients_of_images_smaller_than_the_stride():
     x = tg.ones(1, 2, 1, 1, requires_grad=True)
     F.conv2d(x, tg.ones(2, 1, 1, 2), stride=(1, 2), padding=(0, 1), groups=2).sum().backward()
     assert x.grad.tolist() == [[[[1.0]], [[1.0]]]]
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_the_columns_of_pointwise_filters_are_the_pixels(groups):
+    x = np.random.default_rng(0).random((3, 5, 6, 4)).transpose(0, 3, 1, 2)
+    geometry = columns.Geometry((1, 1), (1, 1), (0, 0), (1, 1), (5, 6), groups)
+    ((images, rows, matrix),) = columns.column_blocks(x, geometry)
+    assert np.shares_memory(matrix, x)
+    assert (images, rows, matrix.shape) == (slice(0, 3), slice(0, 5), (groups, 90, 4 // groups))
+    pixels = x.transpose(0, 2, 3, 1).reshape(90, groups, -1)
+    np.testing.assert_array_equal(matrix, pixels.transpose(1, 0, 2))
+    ((_, _, band),) = columns.column_blocks(x[1:2], geometry.band(slice(2, 4)))
+    assert np.shares_memory(band, x)
+    np.testing.assert_array_equal(band, matrix[:, 42:54])
+    padded = columns.Geometry((1, 1), (1, 1), (1, 0), (1, 1), (7, 6), groups)
+    blocks = [block.copy() for _, _, block in columns.column_blocks(x, padded)]
+    assert np.concatenate(blocks, axis=1)[:, 6:36].tolist() == matrix[:, :30].tolist()

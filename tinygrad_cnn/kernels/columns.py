@@ -43,8 +43,9 @@ class Geometry(NamedTuple):
         return reach(self.out, self.kernel, self.stride, self.dilation)
 
     def is_pointwise(self, size: Pair) -> bool:
-        """Whether the windows are the pixels of an image of this size."""
-        return self.kernel == self.stride == (1, 1) and self.offset == (0, 0) and self.out == size
+        """Whether the windows are pixels of an image of this size, next to each other."""
+        inside = all(o <= 0 and n - o <= side for o, n, side in zip(self.offset, self.out, size, strict=True))
+        return self.kernel == self.stride == (1, 1) and inside
 
     def band(self, rows: slice) -> Geometry:
         """The geometry of some rows of the windows alone."""
@@ -73,6 +74,12 @@ def column_blocks(x: np.ndarray, geometry: Geometry) -> Iterator[tuple[slice, sl
     c = channels // groups
     k = kh * kw * c
     pixels = x.transpose(0, 2, 3, 1)
+    if geometry.is_pointwise(x.shape[2:]):
+        (top, left), (height, width) = geometry.offset, geometry.out
+        inside = pixels[:, -top : height - top, -left : width - left]
+        if inside.flags.c_contiguous:  # they are the columns
+            yield slice(0, n), slice(0, oh), by_group(inside, groups)
+            return
     for images, bands in blocks(n, oh, ow * k * groups * x.itemsize):
         count = images.stop - images.start
         if 2 * kw * c <= ow:  # the other order's runs are longer by enough to pay for the change of layout

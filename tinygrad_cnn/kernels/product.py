@@ -32,11 +32,20 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
             ways = [np.broadcast_to(x, (*stack, *x.shape[-2:])).swapaxes(0, axis) for x in (a, b)]
             into = out.swapaxes(0, axis)
             run(lambda some: np.matmul(ways[0][some], ways[1][some], out=into[some]), shares(stack[axis], cost))
+        elif 2 * len(b) >= out.size:  # few results of long sums: a part of each sum for each thread
+            parts = run(lambda rows: _sum_of_products(a[:, rows], b[rows]), shares(len(b), cost))
+            np.add.reduce(parts, out=out)
         elif len(a) >= b.shape[1]:
             run(lambda rows: _multiply(a[rows], b, out[rows]), shares(len(a), cost))
         else:
             run(lambda columns: _multiply(a, b[:, columns], out[:, columns]), shares(b.shape[1], cost))
         return out
+
+
+def _sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    total = np.zeros((1, len(a), b.shape[1]), a.dtype)
+    add_products(a.T[None, None], b[None, None], total)
+    return total[0]
 
 
 def _multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
@@ -46,7 +55,7 @@ def _multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     if len(a) <= _FEW_ROWS and 4 * len(a) <= b.shape[1] and b.flags.f_contiguous:
         np.copyto(out, np.matmul(b.T, a.T).T)
     else:
-        np.matmul(a, b, out=out)
+        multiply_rows(a, b, out)
 
 
 def _pieces(rows: int, others: int) -> int:
