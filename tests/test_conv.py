@@ -156,3 +156,7 @@ def test_the_columns_of_pointwise_filters_are_the_pixels(groups):
     padded = columns.Geometry((1, 1), (1, 1), (1, 0), (1, 1), (7, 6), groups)
     blocks = [block.copy() for _, _, block in columns.column_blocks(x, padded)]
     assert np.concatenate(blocks, axis=1)[:, 6:36].tolist() == matrix[:, :30].tolist()
+    blocks = [block.copy() for _, _, block in columns.column_blocks(x, padded.band(slice(0, 3)))]
+    above = np.concatenate(blocks, axis=1).reshape(groups, 3, 3, 6, -1)
+    assert not above[:, :, 0].any()
+    np.testing.assert_array_equal(above[:, 0, 1:].reshape(groups, 12, -1), matrix[:, :12])
