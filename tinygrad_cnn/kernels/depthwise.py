@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 from tinygrad_cnn.kernels.columns import Geometry, blocks, cover
 from tinygrad_cnn.kernels.rows import add_bias
 
-BLOCK_BYTES = 1 << 20  # of results: long enough calls, and little enough to stay in the cache
+BLOCK_BYTES = 1 << 21  # of results: long enough calls, and little enough to stay in the cache
 
 
 def _taps(filters: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from tinygrad_cnn.backend import DTYPES, Array, require_floating
 from tinygrad_cnn.errors import DTypeError, ShapeError, UnsupportedDTypeError
 from tinygrad_cnn.kernels.elementwise import in_parts
 from tinygrad_cnn.ops.activation import hardtanh, logsigmoid, sigmoid
-from tinygrad_cnn.ops.elementwise import choose
+from tinygrad_cnn.ops.elementwise import choose, mul, sub
 from tinygrad_cnn.ops.loss import REDUCTIONS, reduce_loss, spread_loss
 from tinygrad_cnn.ops.unary import log, log1p
 
@@ -93,7 +93,7 @@ def _pair(low: float, high: float) -> Callable[[Any], dict[str, Any]]:
 @differentiable(grad_name="MseLossBackward0")
 def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
     """The squared difference."""
-    difference = input - target
+    difference = sub(input, target)
     if reduction == "none":
         return np.asarray(difference * difference)
     flat = difference.reshape(-1) if difference.flags.c_contiguous else difference.ravel("K")
@@ -101,11 +101,11 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> Array:
 
 
 mse_loss.gradients(
-    input=lambda g, input, target, reduction, input_shape: (
-        (input - target) * spread_loss(g * 2.0, reduction, input_shape)
+    input=lambda g, input, target, reduction, input_shape: mul(
+        sub(input, target), spread_loss(g * 2.0, reduction, input_shape)
     ),
-    target=lambda g, input, target, reduction, input_shape: (
-        (target - input) * spread_loss(g * 2.0, reduction, input_shape)
+    target=lambda g, input, target, reduction, input_shape: mul(
+        sub(target, input), spread_loss(g * 2.0, reduction, input_shape)
     ),
 )
 _declare(mse_loss, _pair(-1, 1), lambda x, t: (x - t) ** 2)
@@ -126,11 +126,11 @@ def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta
 
 
 smooth_l1_loss.gradients(
-    input=lambda g, input, target, reduction, beta, input_shape: (
-        hardtanh(input - target, -beta, beta) * spread_loss(g * (1 / beta), reduction, input_shape)
+    input=lambda g, input, target, reduction, beta, input_shape: mul(
+        hardtanh(sub(input, target), -beta, beta), spread_loss(g * (1 / beta), reduction, input_shape)
     ),
-    target=lambda g, input, target, reduction, beta, input_shape: (
-        hardtanh(target - input, -beta, beta) * spread_loss(g * (1 / beta), reduction, input_shape)
+    target=lambda g, input, target, reduction, beta, input_shape: mul(
+        hardtanh(sub(target, input), -beta, beta), spread_loss(g * (1 / beta), reduction, input_shape)
     ),
 )
 _declare(
@@ -147,11 +147,11 @@ def huber_loss(input: Array, target: Array, *, reduction: str = "mean", delta: f
 
 
 huber_loss.gradients(
-    input=lambda g, input, target, reduction, delta, input_shape: (
-        hardtanh(input - target, -delta, delta) * spread_loss(g, reduction, input_shape)
+    input=lambda g, input, target, reduction, delta, input_shape: mul(
+        hardtanh(sub(input, target), -delta, delta), spread_loss(g, reduction, input_shape)
     ),
-    target=lambda g, input, target, reduction, delta, input_shape: (
-        hardtanh(target - input, -delta, delta) * spread_loss(g, reduction, input_shape)
+    target=lambda g, input, target, reduction, delta, input_shape: mul(
+        hardtanh(sub(target, input), -delta, delta), spread_loss(g, reduction, input_shape)
     ),
 )
 _declare(
