@@ -55,7 +55,7 @@ class Declaration:
         self._read_signature()
         self._named_by = self._index[next(iter(inspect.signature(grad_name).parameters))] if callable(grad_name) else -1
         self.formulas: dict[str, Callable[..., Any]] = {}
-        self.overwrites_gradient = False
+        self.overwrites_gradient = False  # whether its formula may write to ``g``, last of all (``kernels.spare``)
         self._fused: FusedRule | None = None
         self._composite: Callable[..., Any] | None = None
         self._check: Callable[..., Any] | None = None
