@@ -236,14 +236,19 @@ def test_products_in_pieces_are_whole_products(stack, rows, k, n, transposed):
     np.testing.assert_allclose(total, 1 + np.einsum("pstk,pstn->pkn", a, other), atol=1e-12)
 
 
-@pytest.mark.parametrize("rows", [1, 3, 64, 65])
-def test_few_rows_times_a_transposed_matrix(rows):
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("bias", [None, (), (1,), "wide"])
+@pytest.mark.parametrize(
+    ("rows", "k", "columns"), [(1, 40, 260), (64, 40, 260), (65, 40, 260), (300, 8, 20), (20, 8, 20), (3, 200, 4)]
+)
+def test_products_with_a_bias(rows, k, columns, bias, threads, monkeypatch):
     rng = np.random.default_rng(0)
-    a, weight = rng.normal(size=(rows, 40)), rng.normal(size=(260, 40))
-    before, product._ALONE = product._ALONE, 0
-    try:
-        result = product.matmul(a, weight.T)
-    finally:
-        product._ALONE = before
+    a, weight = rng.normal(size=(rows, k)), rng.normal(size=(columns, k))
+    bias = None if bias is None else rng.normal(size=columns if bias == "wide" else bias)
+    monkeypatch.setattr(product, "_ALONE", 0)
+    monkeypatch.setattr(parallel, "LEAST_SHARE", 1)
+    monkeypatch.setattr(parallel, "_threads", threads)
+    result = product.matmul(a, weight.T, bias)
     assert result.flags.c_contiguous
-    np.testing.assert_allclose(result, np.einsum("rk,nk->rn", a, weight), atol=1e-12)
+    expected = np.einsum("rk,nk->rn", a, weight) + (0 if bias is None else bias)
+    np.testing.assert_allclose(result, expected, atol=1e-12)

@@ -9,6 +9,7 @@ import tinygrad_cnn as tg
 from tinygrad_cnn.errors import ArgumentTypeError, DivisionError, DTypeError, InPlaceError
 from tinygrad_cnn.kernels import elementwise
 from tinygrad_cnn.kernels.erf import erf, erfc
+from tinygrad_cnn.kernels.normal import normal
 from tinygrad_cnn.kernels.select import keep, select
 
 
@@ -28,6 +29,27 @@ def test_erfc_keeps_its_digits_in_the_tail():
     x = np.linspace(-7, 26, 2001)
     np.testing.assert_allclose(erfc(x), [math.erfc(v) for v in x], rtol=1e-14)
     np.testing.assert_array_equal(erfc(np.array([math.inf, -math.inf, math.nan])), [0, 2, math.nan])
+
+
+def test_the_normal_distribution_from_a_table_is_accurate():
+    x = np.linspace(-7, 7, 100_003).astype(np.float32)
+    density, distribution = np.empty_like(x), np.empty_like(x)
+    normal(x, density, distribution)
+    np.testing.assert_allclose(distribution, [math.erfc(-v / math.sqrt(2)) / 2 for v in x.tolist()], rtol=0, atol=1e-7)
+    expected = np.exp(-(x.astype(float) ** 2) / 2) / math.sqrt(2 * math.pi)
+    np.testing.assert_allclose(density, expected, rtol=0, atol=1e-7)
+    tail = (x > -5.9) & (x < -3)
+    np.testing.assert_allclose(
+        distribution[tail], [math.erfc(-v / math.sqrt(2)) / 2 for v in x[tail].tolist()], rtol=1e-5
+    )
+
+
+def test_gelu_of_values_beyond_the_table():
+    x = tg.tensor([-math.inf, -(2.0**100), -7.0, -6.0, 6.0, 7.0, 2.0**100, math.inf, math.nan], requires_grad=True)
+    out = tg.nn.functional.gelu(x)
+    np.testing.assert_array_equal(out.numpy(force=True), [math.nan, 0, 0, 0, 6, 7, 2.0**100, math.inf, math.nan])
+    out.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy()[1:7], [0, 0, 0, 1, 1, 1])
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int64, np.uint8, np.bool_])

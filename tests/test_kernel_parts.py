@@ -29,7 +29,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elementwise, "PART", 1 << 18)
+    monkeypatch.setattr(elementwise, "PART", 1 << 14)
     monkeypatch.setattr(parallel, "LEAST_SHARE", 1 << 18)
 
 

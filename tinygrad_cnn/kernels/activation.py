@@ -14,6 +14,7 @@ from tinygrad_cnn.backend import Array
 from tinygrad_cnn.kernels import elementwise, spare
 from tinygrad_cnn.kernels.elementwise import fill, in_parts
 from tinygrad_cnn.kernels.erf import erf
+from tinygrad_cnn.kernels.normal import normal
 from tinygrad_cnn.kernels.parallel import run, shares
 from tinygrad_cnn.kernels.select import select, write_kept
 from tinygrad_cnn.kernels.workspace import workspace
@@ -71,17 +72,16 @@ def mish(x: Array, slope: Array | None, out: Array) -> None:
 
 def gelu(x: Array, slope: Array | None, out: Array) -> None:
     """``x * p`` with p = (1 + erf(x / sqrt(2))) / 2, the normal distribution; the slope is p + x times the density."""
-    p = np.asarray(erf(x * math.sqrt(0.5)))
-    np.add(p, 1, out=p)
-    np.multiply(p, 0.5, out=p)
-    np.multiply(x, p, out=out)
+    if x.dtype == np.float32:
+        normal(x, slope, out)
+    else:
+        np.multiply(np.add(erf(x * math.sqrt(0.5)), 1), 0.5, out=out)
+        if slope is not None:
+            np.multiply(np.exp(x * x * -0.5), 1 / math.sqrt(2 * math.pi), out=slope)
     if slope is not None:
-        np.multiply(x, x, out=slope)
-        np.multiply(slope, -0.5, out=slope)
-        np.exp(slope, out=slope)
-        np.multiply(slope, 1 / math.sqrt(2 * math.pi), out=slope)
         np.multiply(slope, x, out=slope)
-        np.add(slope, p, out=slope)
+        np.add(slope, out, out=slope)
+    np.multiply(x, out, out=out)
 
 
 def tanh_gelu(x: Array, slope: Array | None, out: Array) -> None:
@@ -104,7 +104,9 @@ _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 def leaky_relu(x: Array, slope: float) -> Array:
     """x where x > 0, ``slope * x`` elsewhere."""
     if 0 < slope <= 1:
-        return fill(np.empty_like(x), lambda x, out: np.maximum(x, np.multiply(x, slope, out=out), out=out), x)
+        return fill(
+            np.empty_like(x), lambda x, out: np.maximum(x, np.multiply(x, slope, out=out), out=out), x, brief=True
+        )
     return select(np.greater(x, 0), x, np.multiply(x, slope))
 
 
@@ -218,12 +220,12 @@ def _in_slices(function: Callable[[Array, int | None, Array], None], x: Array, a
     """``function(x, axis, out)`` on slices that fit the cache, across another dimension, over the threads."""
     out = np.empty_like(x)
     across = x.ndim - 1 if axis in (0, -x.ndim) else 0
-    if x.size <= elementwise.PART // 8 or x.ndim < 2:
+    if x.size <= 2 * elementwise.PART or x.ndim < 2:
         function(x, axis if x.ndim else None, out)
         return out
 
     def work(share: slice) -> None:
-        step = max(1, elementwise.PART * x.shape[across] // x.size)
+        step = max(1, 4 * elementwise.PART * x.shape[across] // x.size)
         for start in range(share.start, share.stop, step):
             part = (*[slice(None)] * across, slice(start, min(start + step, share.stop)))
             function(x[part], axis, out[part])

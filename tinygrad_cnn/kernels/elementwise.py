@@ -17,7 +17,9 @@ from tinygrad_cnn.kernels.parallel import run, shares
 from tinygrad_cnn.kernels.workspace import workspace
 
 Array = np.ndarray
-PART = 1 << 20  # elements worked on at a time; in fewer, the calls cost more than the cache saves
+PART = 1 << 16  # elements that a thread works on at a time, so that it finds its temporaries in its cache
+_SHARED = 4  # times as many if there are several threads, which wait for the interpreter between two calls
+_BRIEF = 16  # times as many if there are so few steps that the calls cost more than the cache saves
 _LEAST = 1 << 16  # smaller arrays are worked on whole
 BITS: dict[int, Any] = {1: np.int8, 2: np.int16, 4: np.int32, 8: np.int64}  # integers by their size
 
@@ -41,10 +43,11 @@ def flat(arrays: Sequence[Array]) -> list[Array] | None:
     return [x.reshape(-1) for x in arrays]
 
 
-def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool = False) -> Array:
+def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool = False, brief: bool = False) -> Array:
     """Call ``function(*arrays, out=out)`` on corresponding parts of all of them; return ``out``.
 
     Each thread gets a share, and goes through it part by part, or, as suits a function of a single step, at once.
+    Parts are longer for a function of two or three steps, a ``brief`` one.
     Besides ``out`` the function may write to arrays that are laid out like it: of others it may get a copy.
     """
     if out.size <= _LEAST:
@@ -57,7 +60,9 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool
             function(*arrays, out=out)
             return out
     length = len(rows[0])
-    step = length if at_once else max(1, PART * length // out.size)
+    parts = shares(length, cost=(len(arrays) + 1) * out.nbytes / 2)  # there is little to do with a byte
+    part = PART * (_BRIEF if brief else _SHARED if len(parts) > 1 else 1)
+    step = length if at_once else max(1, part * length // out.size)
 
     def work(share: slice) -> None:
         for start in range(share.start, share.stop, step):
@@ -67,7 +72,7 @@ def fill(out: Array, function: Callable[..., Any], *arrays: Array, at_once: bool
                 target = target.reshape(-1)
             function(*sources, out=target)
 
-    run(work, shares(length, cost=(len(arrays) + 1) * out.nbytes / 2))  # there is little to do with a byte
+    run(work, parts)
     return out
 
 

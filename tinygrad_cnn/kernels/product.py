@@ -16,15 +16,17 @@ _QUICK = 10**6  # multiplications up to which OpenBLAS (on AVX-512) packs nothin
 _SHORTEST = 100  # rows of a piece, below which pieces cost more than they gain
 
 
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``a @ b`` for two matrices or two stacks of them; rows, columns or matrices of a stack are shared out."""
+def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """``a @ b`` for two matrices or two stacks of them; rows, columns or matrices of a stack are shared out.
+
+    To products of two matrices a bias is added, one for each column or for all, by the threads that have them at hand.
+    """
     stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     count = math.prod(stack) * a.shape[-2] * a.shape[-1] * b.shape[-1]
-    if count <= _ALONE:
-        return np.asarray(np.matmul(a, b))
+    if count <= _ALONE or a.dtype.kind != "f" or a.dtype.itemsize == 2:
+        out = np.asarray(np.matmul(a, b))
+        return out if bias is None else np.add(out, bias, out=out)
     with one_blas_thread():
-        if a.dtype.kind != "f" or a.dtype.itemsize == 2:
-            return np.asarray(np.matmul(a, b))
         out = np.empty((*stack, a.shape[-2], b.shape[-1]), a.dtype)
         cost = count / _A_BYTE
         if stack:
@@ -35,10 +37,16 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         elif 2 * len(b) >= out.size:  # few results of long sums: a part of each sum for each thread
             parts = run(lambda rows: _sum_of_products(a[:, rows], b[rows]), shares(len(b), cost))
             np.add.reduce(parts, out=out)
-        elif len(a) >= b.shape[1]:
-            run(lambda rows: _multiply(a[rows], b, out[rows]), shares(len(a), cost))
+            if bias is not None:
+                out += bias
+        elif len(a) > b.shape[1]:
+            run(lambda rows: _multiply(a[rows], b, bias, out[rows]), shares(len(a), cost))
         else:
-            run(lambda columns: _multiply(a, b[:, columns], out[:, columns]), shares(b.shape[1], cost))
+            wide = None if bias is None else np.broadcast_to(bias, b.shape[1])
+            run(
+                lambda some: _multiply(a, b[:, some], None if wide is None else wide[some], out[:, some]),
+                shares(b.shape[1], cost),
+            )
         return out
 
 
@@ -48,14 +56,18 @@ def _sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return total[0]
 
 
-def _multiply(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Write ``a @ b`` to ``out``. A few rows times a matrix that lies transposed are a product of that one and columns:
-    so BLAS needn't turn the larger matrix around, which takes up to half of the time.
+def _multiply(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, out: np.ndarray) -> None:
+    """Write ``a @ b``, plus the bias, to ``out``.
+
+    A few rows times a matrix that lies transposed are a product of that one and columns: so BLAS needn't turn the
+    larger matrix around, which takes up to half of the time.
     """
     if len(a) <= _FEW_ROWS and 4 * len(a) <= b.shape[1] and b.flags.f_contiguous:
-        np.copyto(out, np.matmul(b.T, a.T).T)
+        np.add(np.matmul(b.T, a.T).T, 0 if bias is None else bias, out=out)
     else:
         multiply_rows(a, b, out)
+        if bias is not None:
+            out += bias
 
 
 def _pieces(rows: int, others: int) -> int:

@@ -20,7 +20,7 @@ def keep(x: Array, mask: Any) -> Array:
     """``x`` where ``mask`` holds, 0 elsewhere."""
     x, mask = np.asarray(x), np.asarray(mask, dtype=bool)
     if x.shape == mask.shape:
-        return fill(spare.like(x), write_kept, x, mask)
+        return fill(spare.like(x), write_kept, x, mask, brief=True)
     bits = np.bitwise_and(x.view(BITS[x.itemsize]), np.negative(mask.view(np.int8)))
     return np.asarray(bits.view(x.dtype))
 
@@ -34,7 +34,7 @@ def write_kept(x: Array, mask: Array, out: Array) -> None:
 
 def keep_nonzero(x: Array, other: Array) -> Array:
     """``x`` where ``other`` is not 0, 0 elsewhere; both have the same shape."""
-    return fill(spare.like(x), _keep_nonzero, x, other)
+    return fill(spare.like(x), _keep_nonzero, x, other, brief=True)
 
 
 def _keep_nonzero(x: Array, other: Array, out: Array) -> None:
@@ -50,7 +50,7 @@ def select(mask: Any, x: Any, y: Any) -> Array:
     integer = BITS[dtype.itemsize]
     x, y = np.asarray(x, dtype).view(integer), np.asarray(y, dtype).view(integer)
     if x.shape == y.shape == mask.shape:
-        out = fill(np.empty_like(x), _select, mask, x, y)
+        out = fill(np.empty_like(x), _select, mask, x, y, brief=True)
     elif x.shape == mask.shape and not y.ndim:
         out = fill(np.empty_like(x), lambda mask, x, out: _select(mask, x, y, out), mask, x)
     elif y.shape == mask.shape and not x.ndim:

@@ -314,9 +314,7 @@ def linear(input: Array, weight: Array, bias: Array | None = None) -> Array:
     >>> tg.nn.functional.linear(tg.ones(2, 3), tg.ones(4, 3), tg.ones(4)).shape
     torch.Size([2, 4])
     """
-    out = product.matmul(rows(input), weight.T)
-    if bias is not None:
-        out += bias
+    out = product.matmul(rows(input), weight.T, bias)
     return out.reshape((*input.shape[:-1], len(weight)))
 
 

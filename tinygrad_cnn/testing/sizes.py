@@ -32,6 +32,8 @@ _LOW = (
     (conv, "SMALL", 0),
     (depthwise, "BLOCK_BYTES", 256),
     (elementwise, "PART", 4),
+    (elementwise, "_BRIEF", 1),
+    (elementwise, "_SHARED", 1),
     (elementwise, "_LEAST", 2),
     (parallel, "LEAST_SHARE", 1),
     (pool, "_CHUNK", 64),
