@@ -91,6 +91,11 @@ class Layout(NamedTuple):
         x = contiguous(x.transpose(self.order))
         return x.reshape(math.prod(x.shape[:at]), x.shape[at], x.shape[at + 1] * self.values)
 
+    def pixels(self, x: Array) -> Array:
+        """``x`` as images (A, H, W, values)."""
+        images = self.images(x)
+        return images.reshape(*images.shape[:2], x.shape[-1], self.values)
+
     def array(self, images: Array, shape: tuple[int, ...]) -> Array:
         """Images as an array of the given shape."""
         return images.reshape([shape[axis] for axis in self.order]).transpose(np.argsort(self.order))

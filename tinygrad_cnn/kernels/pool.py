@@ -15,7 +15,7 @@ import numpy as np
 
 from tinygrad_cnn.kernels.elementwise import BITS
 from tinygrad_cnn.kernels.parallel import regions, run, shares
-from tinygrad_cnn.kernels.pixels import Array, Layout, Pair, Windows, canvas_of, columns_of, layout_of, pixels_of
+from tinygrad_cnn.kernels.pixels import Array, Layout, Pair, Windows, canvas_of, columns_of, layout_of
 from tinygrad_cnn.kernels.workspace import workspace
 
 _FEW = 1 << 14  # elements that are pooled sooner than they are laid out for it
@@ -194,12 +194,14 @@ def put_in_windows(
     """Add each element of ``g`` to zeros of the given size, at its position in its window."""
     windows = Windows(size, (g.shape[-2], g.shape[-1]), kernel, stride, padding, dilation)
     layout = layout_of(position)
-    where, upstream = layout.images(position), layout.images(g)
+    where, upstream = layout.pixels(position), layout.pixels(g)
     integer = BITS[g.itemsize]  # masked as bits: multiplying by 0 would make NaN of infinity, and is no faster
 
-    def masked(images: slice, k: int) -> Array:
+    def masked(images: slice, k: int, out: Array | None) -> Array:
         shape = where[images].shape
-        mask, out = workspace("mask", shape, np.int8), workspace("values", shape, g.dtype)
+        mask = workspace("mask", shape, np.int8)
+        if out is None:
+            out = workspace("values", shape, g.dtype)
         np.equal(where[images], k, out=mask.view(bool))
         np.negative(mask, out=mask)  # all bits set, or none
         np.bitwise_and(upstream[images].view(integer), mask, out=out.view(integer))
@@ -208,37 +210,38 @@ def put_in_windows(
     return _scatter(masked, upstream, layout, windows, g)
 
 
-def _scatter(term: Callable[[slice, int], Array], upstream: Array, layout: Layout, windows: Windows, g: Array) -> Array:
-    """The images to whose pixels at place k of each window ``term`` was added, which gives it for some images and k."""
+def _scatter(
+    term: Callable[[slice, int, Array | None], Array], upstream: Array, layout: Layout, windows: Windows, g: Array
+) -> Array:
+    """The images to whose pixels at place k of each window ``term`` was added, like ``upstream`` (A, OH, OW, values).
+
+    It gives that of some images and k, in ``out`` if there is one: the pixels themselves, where no windows overlap.
+    """
     values, (height, width) = layout.values, windows.canvas
     (top, left), size = windows.padding, windows.size
-    inside = np.s_[:, top : top + size[0], left * values : (left + size[1]) * values]
-    result = np.empty((len(upstream), size[0], size[1] * values), g.dtype)
+    inside = np.s_[:, top : top + size[0], left : left + size[1]]
+    result = np.empty((len(upstream), *size, values), g.dtype)
 
     def work(share: slice) -> None:
         for images, _ in _blocks((share, slice(0, 1)), windows.out[0] * windows.row_bytes(result)):
-            shape = images.stop - images.start, height, width * values
-            canvas = result[images] if windows.canvas == size else workspace("canvas", shape, g.dtype)
+            count = images.stop - images.start
+            canvas = result[images]
+            if windows.canvas != size:
+                canvas = workspace("canvas", (count, height, width, values), g.dtype)
             if not windows.tile:
                 canvas[...] = 0
             for k, (i, j) in enumerate(windows.places):
-                _add_columns(canvas[:, windows.every(0, i)], term(images, k), values, windows, j)
+                target = canvas[:, windows.every(0, i), windows.every(1, j)]
+                if windows.disjoint:
+                    term(images, k, target)
+                else:
+                    target += term(images, k, None)
             if windows.canvas != size:
                 result[images] = canvas[inside]
 
     if result.size:
         run(work, shares(len(result), cost=result.nbytes))
     return layout.array(result, (*g.shape[:-2], *size))
-
-
-def _add_columns(rows: Array, term: Array, values: int, windows: Windows, left: int) -> None:
-    """Add ``term`` to the pixels in column ``left`` of each window, or put it there if no windows overlap."""
-    if windows.disjoint:
-        np.copyto(pixels_of(rows, values)[:, :, windows.every(1, left)], pixels_of(term, values))
-        return
-    count, height = rows.shape[:2]
-    target = rows.reshape(count, height, -1, values)[:, :, windows.every(1, left)]
-    target += term.reshape(count, height, -1, values)
 
 
 def take_from_windows(x: Array, position: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Array:
@@ -312,14 +315,17 @@ def avg_pool2d_input_grad(
     """Give each element of ``g``, divided, to every element of its window: the adjoint of ``avg_pool2d``."""
     windows = Windows(size, (g.shape[-2], g.shape[-1]), kernel, stride, padding, (1, 1))
     layout = layout_of(g)
-    upstream = layout.images(g)
-    wide = _spread(divisor, layout.values, slice(None))
+    upstream, pixel = layout.pixels(g), np.dtype((np.void, layout.values * g.itemsize))
+    wide = divisor if isinstance(divisor, int) else divisor[:, :, None]
 
-    def divided(images: slice, k: int) -> Array:
-        out = workspace("values", upstream[images].shape, g.dtype)
+    def divided(images: slice, k: int, out: Array | None) -> Array:
+        share = workspace("values", upstream[images].shape, g.dtype)
         if k == 0:
-            np.copyto(out, upstream[images])
-            _divide(out, wide)
+            np.copyto(share, upstream[images])
+            _divide(share, wide)
+        if out is None:
+            return share
+        np.copyto(out.view(pixel), share.view(pixel))
         return out
 
     return _scatter(divided, upstream, layout, windows, g)
