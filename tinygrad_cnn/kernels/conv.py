@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 
-from tinygrad_cnn.kernels import choice, depthwise, winograd
+from tinygrad_cnn.kernels import choice, depthwise, reduce, winograd
 from tinygrad_cnn.kernels.columns import Geometry, blocks, by_group, column_blocks, copy_runs, cover, uncover
 from tinygrad_cnn.kernels.half import in_single
 from tinygrad_cnn.kernels.parallel import one_blas_thread, regions, run, shares
@@ -213,7 +213,7 @@ def pixel_sum(g: np.ndarray) -> np.ndarray:
     pixels = g.transpose(0, 2, 3, 1)
     if not pixels.flags.c_contiguous:
         return np.asarray(g.sum((0, 2, 3)))
-    return np.asarray(pixels.reshape(n * h, w * c).sum(0).reshape(w, c).sum(0))
+    return np.asarray(reduce.total(pixels.reshape(n * h, w * c), (0,)).reshape(w, c).sum(0))
 
 
 def filter_matrices(w: np.ndarray, groups: int) -> np.ndarray:
