@@ -118,7 +118,7 @@ def correlate(
         kernel(x[images], filters, bias, geometry.band(rows), out[images, rows])
 
     with one_blas_thread():
-        run(task, regions(n, oh, _cost(geometry, n, c, f), step=4))
+        run(task, regions(n, oh, _cost(geometry, n, c, f, way), step=4))
 
 
 def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -127,10 +127,11 @@ def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarr
     small = n * oh * ow * kh * kw * c * f <= SMALL
     way = choice.convolution(geometry, n, c, f // geometry.groups, x.dtype)
     shape, add = (geometry.groups, f // geometry.groups, kh * kw * c), add_outer_products
+    cost = _cost(geometry, n, c, f // geometry.groups, way)
     if transform := winograd.TRANSFORMS.get(way):
         shape, add = transform.sums_shape((f, c, kh, kw)), partial(winograd.add_outer_products, transform)
     elif way == "depthwise":
-        add = depthwise.add_outer_products
+        add, cost = depthwise.add_outer_products, 3 * g.nbytes  # a call for each position in the kernel
     elif not small and (joined := choice.widening(geometry, c, f)) > 1:
         wide = outer_products(join(np.ascontiguousarray(g), joined), x, geometry.joined(joined))
         return narrow(wide, geometry, joined)
@@ -145,7 +146,7 @@ def outer_products(g: np.ndarray, x: np.ndarray, geometry: Geometry) -> np.ndarr
         total = task((slice(0, n), slice(0, oh)))
     else:
         with one_blas_thread():
-            total, *others = run(task, regions(n, oh, _cost(geometry, n, c, f // geometry.groups), step=4))
+            total, *others = run(task, regions(n, oh, cost, step=4))
         for other in others:
             total += other
     if transform:
@@ -200,11 +201,14 @@ def interleave(g: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: 
     run(task, shares(len(g), _cost(geometry, len(g), w.shape[1], len(w) // geometry.groups)))
 
 
-def _cost(geometry: Geometry, n: int, c: int, f: int) -> float:
+_SHORT_CALLS = 4  # kernels that make more and shorter calls pay for waking a thread at so many times the cost
+
+
+def _cost(geometry: Geometry, n: int, c: int, f: int, way: str = "columns") -> float:
     """What ``shares`` compares: the bytes of the columns, and the multiplications at sixteen a byte."""
     (kh, kw), (oh, ow) = geometry.kernel, geometry.out
-    columns = n * oh * ow * kh * kw * c * geometry.groups
-    return columns * (4 + f / 16)
+    cost = n * oh * ow * kh * kw * c * geometry.groups * (4 + f / 16)
+    return cost / _SHORT_CALLS if way == "depthwise" or way in winograd.TRANSFORMS else cost
 
 
 def pixel_sum(g: np.ndarray) -> np.ndarray:

@@ -45,8 +45,11 @@ def rows_joined(rows: np.ndarray) -> int:
 
 
 def over_shares(task: Callable[[slice], T], rows: np.ndarray, passes: int) -> list[T]:
-    """``task`` of some of the rows in each thread, if it goes ``passes`` times through them; results in their order."""
-    return run(task, shares(len(rows), cost=passes * rows.nbytes))
+    """``task`` of some of the rows in each thread, if it goes ``passes`` times through them; results in their order.
+
+    Each pass is a call of its own, at which threads get in each other's way, so they must have more to do than others.
+    """
+    return run(task, shares(len(rows), cost=passes * rows.nbytes / 2))
 
 
 def is_one_block(rows: np.ndarray) -> bool:

@@ -12,9 +12,18 @@ import numpy as np
 
 from tinygrad_cnn.autograd.op import differentiable
 from tinygrad_cnn.backend import DTYPES, Array, require_floating
-from tinygrad_cnn.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, UnsupportedDTypeError
+from tinygrad_cnn.errors import (
+    ArgumentError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+    UnsupportedDTypeError,
+    UnsupportedError,
+)
 from tinygrad_cnn.kernels import loss as kernels
 from tinygrad_cnn.kernels.rows import images_of, rows_of
+from tinygrad_cnn.ops.reduce import mean
+from tinygrad_cnn.ops.shape import expand
 from tinygrad_cnn.ops.softmax import log_softmax
 
 __all__: list[str] = []
@@ -184,18 +193,33 @@ nll_loss.exempt(weight="PyTorch defines no derivative by it")
 
 @differentiable(residuals=("labels", "shares", "probabilities"), grad_name=_grad_name)
 def cross_entropy(
-    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> tuple[Array, ...]:
-    """``nll_loss(log_softmax(input))`` in one pass; what it keeps for backward is the softmax."""
+    """``nll_loss(log_softmax(input))`` in one pass; what it keeps for backward is the softmax.
+
+    ``label_smoothing`` mixes labels with the mean over the classes (Szegedy et al. 2015, "Rethinking the Inception
+    Architecture", section 7); not together with weights.
+    """
     labels, shares = _label_shares(target, weight, ignore_index, reduction, input.dtype)
-    losses, probabilities = kernels.softmax_cross_entropy(rows_of(input), labels)
+    losses, probabilities = kernels.softmax_cross_entropy(rows_of(input), labels, label_smoothing)
     return _reduce_shares(losses, shares, reduction, target.shape), labels, shares, probabilities
 
 
 def _cross_entropy_gradients(
-    g: Array, input_shape: tuple[int, ...], labels: Array, shares: Array, probabilities: Array
+    g: Array,
+    input_shape: tuple[int, ...],
+    labels: Array,
+    shares: Array,
+    probabilities: Array,
+    label_smoothing: float,
 ) -> tuple[Array]:
-    rows = kernels.softmax_cross_entropy_grad(probabilities, labels, g.reshape(-1) * shares)
+    rows = kernels.softmax_cross_entropy_grad(probabilities, labels, g.reshape(-1) * shares, label_smoothing)
     return (images_of(rows, input_shape),)
 
 
@@ -204,25 +228,55 @@ cross_entropy.exempt(weight="PyTorch defines no derivative by it")
 
 
 @cross_entropy.composite
-def _(input: Any, target: Any, weight: Any = None, *, ignore_index: int = -100, reduction: str = "mean") -> Any:
-    return nll_loss(log_softmax(input, 1), target, weight, ignore_index=ignore_index, reduction=reduction)
+def _(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    logs, settings = log_softmax(input, 1), dict(ignore_index=ignore_index, reduction=reduction)
+    loss = nll_loss(logs, target, weight, **settings)
+    if label_smoothing:
+        uniform = nll_loss(expand(mean(logs, 1, True), input.shape), target, **settings)
+        loss = loss * (1 - label_smoothing) + uniform * label_smoothing
+    return loss
 
+
+@nll_loss.check
+def _(input: Array, target: Array, weight: Array | None = None, *, ignore_index: int, reduction: str) -> None:
+    require_floating(input, "nll_loss")
+    check_labels("nll_loss", input, target, weight, ignore_index)
+
+
+@cross_entropy.check
+def _(
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> None:
+    require_floating(input, "cross_entropy")
+    check_labels("cross_entropy", input, target, weight, ignore_index)
+    if label_smoothing and weight is not None:
+        raise UnsupportedError("cross_entropy: label_smoothing expects no weight; use nn.functional.cross_entropy")
+
+
+cross_entropy.refuses(
+    UnsupportedError,
+    "label_smoothing expects no weight",
+    input=(2, 3),
+    target=np.zeros(2, int),
+    weight=(3,),
+    label_smoothing=0.1,
+)
 
 for _op in (nll_loss, cross_entropy):
-
-    @_op.check
-    def _(
-        input: Array,
-        target: Array,
-        weight: Array | None = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        name: str = _op.name,
-    ) -> None:
-        require_floating(input, name)
-        check_labels(name, input, target, weight, ignore_index)
-
     for _wrong, _target, _weight in (
         ((ArgumentError, "batch_size (2) to match target batch_size (3)"), np.zeros(3, int), None),
         ((ArgumentError, "target batch_size (none)"), np.zeros((), int), None),
@@ -237,12 +291,14 @@ for _op in (nll_loss, cross_entropy):
     _op.refuses(UnsupportedDTypeError, "expected a floating dtype", input=np.ones((2, 3), int), target=np.zeros(2, int))
 
     @_op.samples
-    def _(draw: Any) -> dict[str, Any]:
+    def _(draw: Any, smooths: bool = _op is cross_entropy) -> dict[str, Any]:
         shape, _ = _draw_scores(draw)
         target = draw.integers((shape[0], *shape[2:]), 0, shape[1] - 1)
         target.flat[0] = 0  # at least one is not ignored
         weight = draw.array(shape[1:2], 0.5, 1.0) if draw.boolean() else None
         settings = dict(ignore_index=draw.choice([-100, 1]), reduction=draw.choice(REDUCTIONS))
+        if smooths and weight is None:
+            settings["label_smoothing"] = draw.choice([0.0, 0.1, 1.0])
         return dict(input=draw.array(shape), target=target, weight=weight, **settings)
 
 
@@ -267,11 +323,20 @@ def _(
 
 @cross_entropy.reference
 def _(
-    input: Array, target: Array, weight: Array | None = None, *, ignore_index: int = -100, reduction: str = "mean"
+    input: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Array:
     logs = np.empty(input.shape)
     for n, *rest in _positions(input.shape):
         scores = [input[n, c, *rest] for c in range(input.shape[1])]
         for c, score in enumerate(scores):
             logs[n, c, *rest] = score - math.log(math.fsum(map(math.exp, scores)))
-    return _loop_loss(logs, target, weight, ignore_index, reduction)
+    loss = _loop_loss(logs, target, weight, ignore_index, reduction)
+    uniform = np.broadcast_to(logs.mean(1, keepdims=True), logs.shape)
+    smoothed = _loop_loss(uniform, target, weight, ignore_index, reduction)
+    return loss * (1 - label_smoothing) + smoothed * label_smoothing

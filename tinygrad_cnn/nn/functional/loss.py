@@ -118,10 +118,11 @@ def cross_entropy(
     if input.shape == target.shape:
         return _cross_entropy_of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
     input, target, lone = _batched("cross_entropy", input, target)
-    if label_smoothing:
-        loss = _smoothed_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    settings: dict[str, Any] = dict(ignore_index=ignore_index, reduction=reduction)
+    if label_smoothing and weight is not None:
+        loss = _smoothed_cross_entropy(input, target, weight, label_smoothing, **settings)
     else:
-        loss = ops.cross_entropy(input, target, weight, ignore_index=ignore_index, reduction=reduction)
+        loss = ops.cross_entropy(input, target, weight, label_smoothing=float(label_smoothing), **settings)
     return loss.reshape(()) if lone and reduction == "none" else loss
 
 
@@ -141,17 +142,15 @@ def _per_class(weight: Any, ndim: int, dim: int) -> Any:
 
 
 def _smoothed_cross_entropy(
-    input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, smoothing: float
+    input: Any, target: Any, weight: Any, smoothing: float, ignore_index: int, reduction: str
 ) -> Any:
+    """With weights: they weigh the label's loss, the other classes' losses, and the mean."""
     logs = log_softmax(input, 1)
-    settings = dict(ignore_index=ignore_index, reduction=reduction)
-    likelihood = ops.nll_loss(logs, target, weight, **settings)
-    uniform = -(logs if weight is None else logs * _per_class(weight, input.ndim, 1)).sum(1)
+    likelihood = ops.nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
     kept = target != ignore_index
-    uniform = uniform.masked_fill(kept.logical_not(), 0.0)
+    uniform = -(logs * _per_class(weight, input.ndim, 1)).sum(1).masked_fill(kept.logical_not(), 0.0)
     if reduction == "mean":
-        count = kept.sum() if weight is None else weight[target[kept]].sum()
-        uniform = uniform.sum() / count
+        uniform = uniform.sum() / weight[target[kept]].sum()
     elif reduction == "sum":
         uniform = uniform.sum()
     return likelihood * (1 - smoothing) + uniform * (smoothing / input.shape[1])
