@@ -69,8 +69,8 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-2, help="the largest learning rate")
+    parser.add_argument("--batch", type=int, default=192)
+    parser.add_argument("--lr", type=float, default=3e-2, help="the largest learning rate")
     parser.add_argument("--limit", type=int, help="use only so many images, to try the program")
     options = parser.parse_args()
 
