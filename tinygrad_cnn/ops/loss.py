@@ -1,6 +1,7 @@
 """Losses over class scores: cross entropy, negative log-likelihood, and the picking of one class a position.
 
-Scores are (N,C,*), labels (N,*). ``nn.functional`` adds PyTorch's signatures, smoothing and class probabilities.
+Scores are (N,C,*), labels (N,*). ``nn.functional`` adds PyTorch's signatures, smoothing with class weights, and class
+probabilities.
 """
 
 from __future__ import annotations
